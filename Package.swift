@@ -1,0 +1,119 @@
+// swift-tools-version: 6.1
+import Foundation
+import PackageDescription
+
+// Benchmark and documentation plugins cost build time, so they exist only where they are asked for.
+let withPlugins = ProcessInfo.processInfo.environment["STARLING_PLUGINS"] != nil
+
+let settings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+func core(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+let package = Package(
+  name: "starling",
+  platforms: [.macOS(.v15)],
+  products: [
+    .executable(name: "starlingd", targets: ["starlingd"]),
+    .executable(name: "starling", targets: ["starling"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
+    .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+    .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+  ],
+  targets: [
+    // C libraries, and thin shims for macros that Swift cannot import.
+    .systemLibrary(
+      name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
+    .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
+    .systemLibrary(
+      name: "COpenSSL", pkgConfig: "libssl", providers: [.apt(["libssl-dev"])]),
+    .target(name: "CLinux"),
+
+    // The sans-IO cores: no clock, no randomness, no logging, no Foundation.
+    core("Base"),
+    core("Membership", ["Base"]),
+    core("Replication", ["Base"]),
+    core("Slices", ["Base", "Replication"]),
+    core("Naming", ["Base", "Slices"]),
+    core("Tunnel", ["Base"]),
+    core("Peer", ["Base", "Membership", "Replication", "Slices", "Naming"]),
+
+    // What travels between peers: Protobuf messages, framing, sealed datagrams.
+    core(
+      "Wire",
+      [
+        "Base", "Membership", "Replication", "Peer",
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+      ]),
+
+    // The only adapter layer.
+    .target(
+      name: "Runtime",
+      dependencies: [
+        "Base", "Membership", "Replication", "Slices", "Naming", "Tunnel", "Peer", "Wire",
+        "CSodium", "CLZ4", "COpenSSL", "CLinux",
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "Crypto", package: "swift-crypto"),
+        .product(name: "DequeModule", package: "swift-collections"),
+        .product(name: "GRDB", package: "GRDB.swift"),
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HummingbirdTLS", package: "hummingbird"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "Metrics", package: "swift-metrics"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "Subprocess", package: "swift-subprocess"),
+        .product(name: "SwiftASN1", package: "swift-asn1"),
+        .product(name: "X509", package: "swift-certificates"),
+        .product(name: "Yams", package: "Yams"),
+      ], swiftSettings: settings),
+
+    .executableTarget(
+      name: "starlingd",
+      dependencies: [
+        "Runtime",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: settings),
+    .executableTarget(
+      name: "starling",
+      dependencies: [
+        "Runtime",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: settings),
+  ]
+)
+
+for name in ["Base"] {
+  package.targets.append(
+    .testTarget(
+      name: "\(name)Tests", dependencies: [.byName(name: name)], swiftSettings: settings))
+}
+
+if withPlugins {
+  package.dependencies += [
+    .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0")
+  ]
+}

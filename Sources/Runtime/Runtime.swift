@@ -1,0 +1,17 @@
+internal import AsyncHTTPClient
+internal import CLZ4
+internal import COpenSSL
+internal import CSodium
+internal import Crypto
+internal import GRDB
+internal import Hummingbird
+internal import HummingbirdTLS
+internal import Logging
+internal import Metrics
+internal import NIOCore
+internal import NIOPosix
+internal import NIOSSL
+internal import ServiceLifecycle
+internal import Subprocess
+internal import X509
+internal import Yams

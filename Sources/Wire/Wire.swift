@@ -1,0 +1,2 @@
+public import Base
+internal import SwiftProtobuf

@@ -1,0 +1,6 @@
+import ArgumentParser
+import Runtime
+
+@main struct Starling: AsyncParsableCommand {
+  mutating func run() async throws {}
+}

@@ -1,0 +1,6 @@
+import ArgumentParser
+import Runtime
+
+@main struct Starlingd: AsyncParsableCommand {
+  mutating func run() async throws {}
+}
