@@ -16,6 +16,14 @@ func core(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
   .target(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
+func tests(
+  _ name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource] = []
+) -> Target {
+  .testTarget(
+    name: "\(name)Tests", dependencies: [.byName(name: name)] + dependencies,
+    resources: resources, swiftSettings: settings)
+}
+
 let package = Package(
   name: "starling",
   platforms: [.macOS(.v15)],
@@ -103,14 +111,25 @@ let package = Package(
         "Runtime",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: settings),
+
+    tests("Base"),
+    tests("Membership", ["Base"]),
+    tests("Replication", ["Base"], resources: [.copy("Vectors")]),
+    tests("Slices", ["Base", "Replication"]),
+    tests("Naming", ["Base", "Slices"]),
+    tests("Tunnel", ["Base"]),
+    tests("Peer", ["Base", "Membership", "Replication", "Slices", "Naming"]),
+    tests("Wire", ["Base", "Membership", "Replication", "Peer"]),
+    tests(
+      "Runtime",
+      [
+        "Base", "Membership", "Replication", "Slices", "Naming", "Tunnel", "Peer", "Wire",
+        .product(name: "GRDB", package: "GRDB.swift"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ]),
   ]
 )
-
-for name in ["Base"] {
-  package.targets.append(
-    .testTarget(
-      name: "\(name)Tests", dependencies: [.byName(name: name)], swiftSettings: settings))
-}
 
 if withPlugins {
   package.dependencies += [
