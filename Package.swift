@@ -68,12 +68,12 @@ let package = Package(
     core("Peer", ["Base", "Membership", "Replication", "Slices", "Naming"]),
 
     // What travels between peers: Protobuf messages, framing, sealed datagrams.
-    core(
-      "Wire",
-      [
+    .target(
+      name: "Wire",
+      dependencies: [
         "Base", "Membership", "Replication", "Peer",
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
-      ]),
+      ], exclude: ["Schema"], swiftSettings: settings),
 
     // The only adapter layer.
     .target(

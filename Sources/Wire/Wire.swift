@@ -1,2 +1,0 @@
-public import Base
-internal import SwiftProtobuf
