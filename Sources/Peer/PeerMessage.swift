@@ -1,4 +1,3 @@
-public import Base
 public import Membership
 public import Replication
 
