@@ -1,5 +1,3 @@
-public import Base
-
 /// Bounds of the messages of this protocol: a decoder refuses above them, and so do the cores.
 public enum SyncLimits {
   /// Changesets in a push or a delivery, and their bytes (one that is larger travels alone).
@@ -16,7 +14,7 @@ public enum SyncLimits {
   public static let sketchSymbols = 32_768
   public static let packedSymbolBytes = windowSymbols * SymbolCoding.maximumSymbolBytes
   /// Ranges in a request; IDs of one range that are listed instead of divided.
-  public static let ranges = 64
+  public static let ranges = 256
   public static let rangeIDs = 16
   public static let redirectPeers = 8
   /// Sent as a datagram up to here, by stream above (1,200 bytes sealed).
