@@ -1,3 +1,5 @@
+import Base
+
 /// A place in Vivaldi's space: three dimensions and a height (Dabek et al., SIGCOMM 2004, §5.4), so
 /// that the distance of two members predicts their round-trip time.
 ///
@@ -45,4 +47,57 @@ public struct NetworkCoordinate: Hashable, Sendable {
       (Float(z) - Float(other.z)) * Self.secondsPerStep
     )
   }
+}
+
+extension NetworkCoordinate {
+  /// Share of the error by which one sample may move a coordinate and its error estimate (c_c, c_e).
+  private static let gain: Float = 0.25
+  /// What one sample may move it at most, so that no liar throws it far: 50 ms.
+  private static let stepLimit: Float = 0.05
+
+  /// Moves this coordinate after a measured round trip to a member that says it is at `remote`.
+  mutating func observe(
+    _ roundTrip: Duration, to remote: NetworkCoordinate, using rng: inout SeededGenerator
+  ) {
+    let measured = max(Float(roundTrip.nanoseconds) * 1e-9, 100e-6)
+    guard measured < 2 else { return }
+    let (mine, theirs) = (Float(error) / 65_535, Float(remote.error) / 65_535)
+    let weight = mine + theirs > 0 ? mine / (mine + theirs) : 0.5
+    let predicted = seconds(to: remote)
+    let relativeError = min(abs(predicted - measured) / measured, 1)
+    let share = Self.gain * weight
+    let newError = min(max(relativeError * share + mine * (1 - share), 0.01), 0.99)
+    error = UInt16(newError * 65_535)
+
+    let pull = share * (measured - predicted)
+    let force = min(max(pull, -Self.stepLimit), Self.stepLimit)
+    var direction = delta(from: remote)
+    var length = (square(direction.0) + square(direction.1) + square(direction.2)).squareRoot()
+    if length < 1e-5 {
+      // On top of one another: any way apart is right.
+      direction = (
+        Float.random(in: -1...1, using: &rng), Float.random(in: -1...1, using: &rng),
+        Float.random(in: -1...1, using: &rng)
+      )
+      length = max(
+        (square(direction.0) + square(direction.1) + square(direction.2)).squareRoot(), 1e-3)
+    }
+    let heights = (Float(height) + Float(remote.height)) * Self.secondsPerStep
+    let planar = max(predicted - heights, 0)
+    // §5.4: the unit vector of (planar part, heights) scales both; the height always grows with a
+    // push and shrinks with a pull.
+    let along = predicted > 0 ? force * planar / predicted : force
+    let scale = (planar < 1e-5 ? force : along) / length / Self.secondsPerStep
+    x = Self.stepped(x, direction.0 * scale)
+    y = Self.stepped(y, direction.1 * scale)
+    z = Self.stepped(z, direction.2 * scale)
+    let up = predicted > 0 ? force * heights / predicted / Self.secondsPerStep : 0
+    height = UInt16(min(max(Float(height) + up, 1), 65_535))
+  }
+
+  private static func stepped(_ value: Int16, _ change: Float) -> Int16 {
+    Int16(min(max(Float(value) + change.rounded(), -32_767), 32_767))
+  }
+
+  private func square(_ value: Float) -> Float { value * value }
 }
