@@ -1,0 +1,178 @@
+internal import Base
+internal import Slices
+
+/// Which zones a name is in: the same relative name is mostly in several.
+struct ZoneKinds: OptionSet, Hashable, Sendable {
+  let rawValue: UInt8
+
+  /// `slice.local`, and whatever else the ClusterSet calls its slice zones.
+  static let slice = ZoneKinds(rawValue: 1)
+  static let clusterset = ZoneKinds(rawValue: 2)
+  /// Aliases that are whole names of their own.
+  static let absolute = ZoneKinds(rawValue: 4)
+}
+
+/// What a name has. Targets are relative to the zone that was asked.
+struct NameRecords: Hashable {
+  var kinds: ZoneKinds = []
+  var addresses: [IPAddress] = []
+  var services: [ServiceTarget] = []
+  var text: [UInt8]?
+  /// Answer with some of the addresses only, in turn; otherwise with all.
+  var isSampled = false
+}
+
+struct ServiceTarget: Hashable, Comparable {
+  var port: UInt16
+  var target: [UInt8]
+
+  static func < (a: Self, b: Self) -> Bool {
+    a.port == b.port ? a.target.lexicographicallyPrecedes(b.target) : a.port < b.port
+  }
+}
+
+/// Names to records, laid out flat: a lookup costs a hash, a probe and a comparison, no allocation
+/// and no reference counting.
+struct NameTable: Sendable {
+  struct Node: Sendable {
+    var hash: UInt64
+    var name: Slab
+    var kinds: ZoneKinds
+    var isSampled: Bool
+    var v4: Slab
+    var v6: Slab
+    var services: Slab
+    var text: Slab
+  }
+
+  /// A run of elements in one of the arrays.
+  struct Slab: Sendable {
+    var start: UInt32 = 0
+    var count: UInt32 = 0
+
+    var range: Range<Int> { Int(start)..<Int(start) + Int(count) }
+    var isEmpty: Bool { count == 0 }
+  }
+
+  struct Service: Sendable {
+    var port: UInt16
+    var target: Slab
+  }
+
+  private(set) var nodes: [Node] = []
+  /// Relative names and SRV targets in wire form without the root, and texts.
+  private(set) var bytes: [UInt8] = []
+  private(set) var v4: [UInt32] = []
+  private(set) var v6: [UInt128] = []
+  private(set) var services: [Service] = []
+  /// Open addressing: index + 1 of a node, 0 where free. At most half full.
+  private var slots: [UInt32] = [0]
+
+  static let seed: UInt64 = 0xcbf2_9ce4_8422_2325
+
+  @inline(__always)
+  static func hash(_ hash: UInt64, _ byte: UInt8) -> UInt64 {
+    (hash ^ UInt64(byte)) &* 0x100_0000_01b3
+  }
+
+  init(_ records: [[UInt8]: NameRecords]) {
+    let names = records.keys.sorted { $0.lexicographicallyPrecedes($1) }
+    var capacity = 2
+    while capacity < names.count * 2 { capacity *= 2 }
+    slots = Array(repeating: 0, count: capacity)
+    nodes.reserveCapacity(names.count)
+    for name in names {
+      guard let record = records[name] else { continue }
+      let hash = name.reduce(Self.seed) { Self.hash($0, $1) }
+      add(name, hash, record)
+      var slot = Self.slot(hash, capacity)
+      while slots[slot] != 0 { slot = (slot + 1) & (capacity - 1) }
+      slots[slot] = UInt32(nodes.count)
+    }
+  }
+
+  private mutating func add(_ name: [UInt8], _ hash: UInt64, _ record: NameRecords) {
+    let addresses = Set(record.addresses).sorted()
+    let four = addresses.filter { $0.family == .v4 }.map {
+      UInt32(truncatingIfNeeded: $0.value)
+    }
+    let six = addresses.filter { $0.family == .v6 }.map(\.value)
+    let node = Node(
+      hash: hash, name: put(name), kinds: record.kinds, isSampled: record.isSampled,
+      v4: Slab(start: UInt32(v4.count), count: UInt32(four.count)),
+      v6: Slab(start: UInt32(v6.count), count: UInt32(six.count)),
+      services: Slab(start: UInt32(services.count), count: 0),
+      text: record.text.map { put($0) } ?? Slab())
+    v4 += four
+    v6 += six
+    nodes.append(node)
+    for service in Set(record.services).sorted() {
+      services.append(Service(port: service.port, target: put(service.target)))
+    }
+    nodes[nodes.count - 1].services.count = UInt32(services.count) - node.services.start
+  }
+
+  private mutating func put(_ more: [UInt8]) -> Slab {
+    defer { bytes += more }
+    return Slab(start: UInt32(bytes.count), count: UInt32(more.count))
+  }
+
+  @inline(__always)
+  private static func slot(_ hash: UInt64, _ capacity: Int) -> Int {
+    Int(truncatingIfNeeded: hash ^ hash >> 32) & (capacity - 1)
+  }
+
+  /// The node of the name in `query[start..<end]`, in any case of letters; -1 where there is none.
+  func find(
+    _ hash: UInt64, _ query: borrowing Span<UInt8>, _ start: Int, _ end: Int, _ kind: ZoneKinds
+  ) -> Int {
+    var slot = Self.slot(hash, slots.count)
+    while true {
+      let entry = Int(slots[slot])
+      if entry == 0 { return -1 }
+      if nodes[entry - 1].hash == hash, matches(entry - 1, query, start, end) {
+        return nodes[entry - 1].kinds.contains(kind) ? entry - 1 : -1
+      }
+      slot = (slot + 1) & (slots.count - 1)
+    }
+  }
+
+  @inline(__always)
+  private func matches(
+    _ node: Int, _ query: borrowing Span<UInt8>, _ start: Int, _ end: Int
+  ) -> Bool {
+    let name = nodes[node].name
+    guard Int(name.count) == end - start else { return false }
+    let base = Int(name.start)
+    for offset in 0..<end - start
+    where bytes[base + offset] != DomainName.lower(query[start + offset]) { return false }
+    return true
+  }
+}
+
+/// Collects records by name; adds the names in between, which exist without records (RFC 8020).
+struct NameTableBuilder {
+  private(set) var records: [[UInt8]: NameRecords] = [:]
+
+  /// Wire form without the root, lower case; `nil` where a label is no label or the name is too long.
+  static func wire(_ labels: [String]) -> [UInt8]? {
+    DomainName(labels.joined(separator: ".")).map { Array($0.wire.dropLast()) }
+  }
+
+  mutating func add(
+    _ labels: [String], _ kinds: ZoneKinds, _ fill: (inout NameRecords) -> Void
+  ) {
+    // Room for the zone: a name that does not fit into 255 bytes cannot be asked for.
+    guard let wire = Self.wire(labels) else { return }
+    records[wire, default: NameRecords()].kinds.formUnion(kinds)
+    fill(&records[wire, default: NameRecords()])
+    guard kinds != .absolute else { return }
+    for skip in 1..<max(1, labels.count) {
+      if let parent = Self.wire(Array(labels.dropFirst(skip))) {
+        records[parent, default: NameRecords()].kinds.formUnion(kinds)
+      }
+    }
+  }
+
+  func table() -> NameTable { NameTable(records) }
+}
