@@ -1,0 +1,256 @@
+public import Base
+
+/// The receiving half of the data plane: which session, epoch, lane and counter a datagram belongs
+/// to, whether it may be opened, and whether what came out of it may go on.
+///
+/// Per packet: `admit`, then the gateway opens it with the cipher of the ticket, then `accept` (or
+/// `reject`). Nothing here allocates per packet, and nothing changes for a packet that is not
+/// authentic, except a count.
+public struct ReceiveTable: Sendable {
+  private struct Session {
+    var id = SessionID(index: 0)
+    var live = false
+    var link = 0
+    var device = 0
+    var lanes = 0
+    var localBlocks: [IPPrefix] = []
+    var remoteBlocks: [IPPrefix] = []
+  }
+
+  private struct Epoch {
+    var epoch: UInt64 = 0
+    var live = false
+    /// An authentic packet came under it.
+    var heard = false
+  }
+
+  private var sessions: [Session] = []
+  private var epochs: [Epoch] = []
+  private var windows: [ReplayWindow] = []
+  /// Tags of handshake datagrams that belong to a link, sorted.
+  private var tags: [UInt64] = []
+  /// By the link's number.
+  public private(set) var links: [TrafficCounters] = []
+  /// What belonged to no link.
+  public private(set) var strays = TrafficCounters()
+
+  public init() {}
+
+  // MARK: Packets
+
+  /// What may be opened, and with which cipher.
+  public struct Ticket: Sendable {
+    public let header: PacketHeader
+    public let session: SessionID
+    /// Index of the cipher, below `cipherCapacity`.
+    public let cipher: Int
+    fileprivate let epochIndex: Int
+  }
+
+  public enum Admission: Sendable {
+    case drop(TunnelDrop)
+    case open(Ticket)
+    /// A handshake datagram of a known link, for the control path.
+    case handshake
+  }
+
+  /// Looks at a datagram before any cryptography.
+  public mutating func admit(_ packet: UnsafeRawBufferPointer) -> Admission {
+    guard packet.count > 0, let kind = PacketHeader.kind(of: packet[0]) else {
+      return stray(.malformed)
+    }
+    if kind == .handshake { return admitHandshake(packet) }
+    guard let header = PacketHeader(packet) else { return stray(.malformed) }
+    let slot = SessionID(index: header.receiver).slot
+    guard slot < sessions.count, sessions[slot].live, sessions[slot].id.index == header.receiver
+    else { return stray(.unknownSession) }
+    let control = header.lane == TunnelLimits.controlLane
+    let lane = control ? sessions[slot].lanes : Int(header.lane)
+    guard control == (header.kind == .session), control || lane < sessions[slot].lanes else {
+      return drop(.unknownLane, slot)
+    }
+    let epochIndex = slot * CipherSlot.epochs + Int(header.epoch & 3)
+    guard epochs[epochIndex].live,
+      UInt16(truncatingIfNeeded: epochs[epochIndex].epoch) == header.epoch
+    else { return drop(.unknownEpoch, slot) }
+    let cipher = epochIndex * CipherSlot.lanes + lane
+    guard windows[cipher].check(header.sequence) else { return drop(.replayed, slot) }
+    return .open(
+      Ticket(
+        header: header, session: sessions[slot].id, cipher: cipher, epochIndex: epochIndex))
+  }
+
+  private mutating func admitHandshake(_ packet: UnsafeRawBufferPointer) -> Admission {
+    guard let tag = HandshakeDatagram.tag(of: packet) else { return stray(.malformed) }
+    guard isKnown(tag) else { return stray(.unknownLink) }
+    return .handshake
+  }
+
+  public enum Acceptance: Sendable {
+    case drop(TunnelDrop)
+    /// An inner packet for the slice's device.
+    case deliver(device: Int)
+    /// A session message for the control path.
+    case control
+  }
+
+  /// Takes an authentic packet's content: records its counter, then checks the inner addresses.
+  /// `heard` becomes true with the first authentic packet of an epoch, which the control path must
+  /// hear of.
+  public mutating func accept(
+    _ ticket: Ticket, content: UnsafeRawBufferPointer, heard: inout Bool
+  ) -> Acceptance {
+    let slot = ticket.session.slot
+    guard windows[ticket.cipher].record(ticket.header.sequence) else {
+      return dropAccepted(.replayed, slot)
+    }
+    if !epochs[ticket.epochIndex].heard {
+      epochs[ticket.epochIndex].heard = true
+      heard = true
+    }
+    if ticket.header.kind == .session { return .control }
+    guard let inner = InnerPacket(content) else { return dropAccepted(.badInnerPacket, slot) }
+    guard isRemote(inner.source, slot) else {
+      return dropAccepted(.badSource, slot)
+    }
+    guard isLocal(inner.destination, slot) else {
+      return dropAccepted(.badDestination, slot)
+    }
+    let link = sessions[slot].link
+    links[link].packets &+= 1
+    links[link].bytes &+= UInt64(content.count)
+    return .deliver(device: sessions[slot].device)
+  }
+
+  /// The epoch that a ticket belongs to, in full.
+  public func epoch(of ticket: Ticket) -> UInt64 { epochs[ticket.epochIndex].epoch }
+
+  /// The cipher refused the packet.
+  public mutating func reject(_ ticket: Ticket) {
+    links[sessions[ticket.session.slot].link].drop(.forged)
+  }
+
+  /// A drop that the gateway saw itself, for example a full queue.
+  public mutating func count(_ reason: TunnelDrop) {
+    strays.drop(reason)
+  }
+
+  /// A packet that `accept` let through could not be written to the device.
+  public mutating func deviceFailed(_ ticket: Ticket) {
+    links[sessions[ticket.session.slot].link].drop(.deviceFailed)
+  }
+
+  private mutating func stray(_ reason: TunnelDrop) -> Admission {
+    strays.drop(reason)
+    return .drop(reason)
+  }
+
+  private mutating func drop(_ reason: TunnelDrop, _ slot: Int) -> Admission {
+    links[sessions[slot].link].drop(reason)
+    return .drop(reason)
+  }
+
+  private mutating func dropAccepted(_ reason: TunnelDrop, _ slot: Int) -> Acceptance {
+    links[sessions[slot].link].drop(reason)
+    return .drop(reason)
+  }
+
+  // By index, in place: handing the array to a shared helper would count a reference per packet.
+  private func isRemote(_ address: IPAddress, _ slot: Int) -> Bool {
+    for index in sessions[slot].remoteBlocks.indices
+    where sessions[slot].remoteBlocks[index].contains(address) { return true }
+    return false
+  }
+
+  private func isLocal(_ address: IPAddress, _ slot: Int) -> Bool {
+    for index in sessions[slot].localBlocks.indices
+    where sessions[slot].localBlocks[index].contains(address) { return true }
+    return false
+  }
+
+  private func isKnown(_ tag: UInt64) -> Bool {
+    var (low, high) = (0, tags.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if tags[middle] == tag { return true }
+      if tags[middle] < tag { low = middle + 1 } else { high = middle }
+    }
+    return false
+  }
+
+  // MARK: What the control path decides
+
+  /// Ciphers that the gateway must have room for.
+  public var cipherCapacity: Int { sessions.count * CipherSlot.perSession }
+
+  public mutating func setTags(_ tags: [UInt64]) {
+    self.tags = tags.sorted()
+  }
+
+  /// Starts a link's figures from zero.
+  public mutating func openLink(_ link: Int) {
+    while links.count <= link { links.append(TrafficCounters()) }
+    links[link] = TrafficCounters()
+  }
+
+  /// `device` is the gateway's own number of the slice's device.
+  public mutating func open(_ opening: SessionOpening, device: Int) {
+    let slot = opening.id.slot
+    while sessions.count <= slot {
+      sessions.append(Session())
+      epochs += Array(repeating: Epoch(), count: CipherSlot.epochs)
+      windows += Array(repeating: ReplayWindow(), count: CipherSlot.perSession)
+    }
+    sessions[slot] = Session(
+      id: opening.id, live: true, link: opening.link, device: device,
+      lanes: opening.receiveLanes, localBlocks: opening.localBlocks,
+      remoteBlocks: opening.remoteBlocks)
+    for epoch in 0..<CipherSlot.epochs { clear(slot, UInt64(epoch)) }
+  }
+
+  /// Makes room for the keys of an epoch; gives the index of the cipher of its first lane, the
+  /// others follow it in the order of the keys. `nil` for a session that is not open.
+  public mutating func install(_ id: SessionID, epoch: UInt64) -> Int? {
+    guard isOpen(id) else { return nil }
+    clear(id.slot, epoch)
+    epochs[id.slot * CipherSlot.epochs + Int(epoch & 3)] = Epoch(epoch: epoch, live: true)
+    return CipherSlot.index(slot: id.slot, epoch: epoch, lane: 0)
+  }
+
+  /// Ends an epoch; gives the indices of the ciphers to free.
+  public mutating func remove(_ id: SessionID, epoch: UInt64) -> Range<Int> {
+    guard isOpen(id) else { return 0..<0 }
+    let entry = epochs[id.slot * CipherSlot.epochs + Int(epoch & 3)]
+    guard entry.live, entry.epoch == epoch else { return 0..<0 }
+    clear(id.slot, epoch)
+    let first = CipherSlot.index(slot: id.slot, epoch: epoch, lane: 0)
+    return first..<first + CipherSlot.lanes
+  }
+
+  /// Ends a session; gives the indices of the ciphers to free.
+  public mutating func close(_ id: SessionID) -> Range<Int> {
+    guard isOpen(id) else { return 0..<0 }
+    for epoch in 0..<CipherSlot.epochs { clear(id.slot, UInt64(epoch)) }
+    sessions[id.slot] = Session()
+    let first = id.slot * CipherSlot.perSession
+    return first..<first + CipherSlot.perSession
+  }
+
+  public mutating func setBlocks(
+    _ id: SessionID, local localBlocks: [IPPrefix], remote remoteBlocks: [IPPrefix]
+  ) {
+    guard isOpen(id) else { return }
+    sessions[id.slot].localBlocks = localBlocks
+    sessions[id.slot].remoteBlocks = remoteBlocks
+  }
+
+  private func isOpen(_ id: SessionID) -> Bool {
+    id.slot < sessions.count && sessions[id.slot].live && sessions[id.slot].id == id
+  }
+
+  private mutating func clear(_ slot: Int, _ epoch: UInt64) {
+    epochs[slot * CipherSlot.epochs + Int(epoch & 3)] = Epoch()
+    let first = CipherSlot.index(slot: slot, epoch: epoch, lane: 0)
+    for lane in 0..<CipherSlot.lanes { windows[first + lane] = ReplayWindow() }
+  }
+}

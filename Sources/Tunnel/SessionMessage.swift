@@ -1,0 +1,78 @@
+internal import Base
+
+/// What the two ends of a session tell each other under the session's own keys.
+enum SessionMessage: Hashable, Sendable {
+  /// Says nothing: the authenticated packet that shows a switch of epoch or session.
+  case nothing
+  case probe(number: UInt64)
+  case answer(number: UInt64)
+  /// The initiator's share for the next epoch.
+  case propose(epoch: UInt64, share: [UInt8])
+  /// The responder's: it can receive that epoch now.
+  case accept(epoch: UInt64, share: [UInt8])
+  /// The responder would like the epoch behind this one.
+  case ask(epoch: UInt64)
+  case close(String)
+
+  private enum Kind: UInt8 {
+    case nothing = 0
+    case probe = 1
+    case answer = 2
+    case propose = 3
+    case accept = 4
+    case ask = 5
+    case close = 6
+  }
+
+  static let shareSize = 32
+
+  var encoded: [UInt8] {
+    var writer = ByteWriter()
+    func kind(_ kind: Kind) { writer.u8(kind.rawValue) }
+    switch self {
+    case .nothing:
+      kind(.nothing)
+    case .probe(let number):
+      kind(.probe)
+      writer.u64(number)
+    case .answer(let number):
+      kind(.answer)
+      writer.u64(number)
+    case .propose(let epoch, let share):
+      kind(.propose)
+      writer.u64(epoch)
+      writer.raw(share)
+    case .accept(let epoch, let share):
+      kind(.accept)
+      writer.u64(epoch)
+      writer.raw(share)
+    case .ask(let epoch):
+      kind(.ask)
+      writer.u64(epoch)
+    case .close(let reason):
+      kind(.close)
+      writer.block(Array(reason.utf8.prefix(TunnelLimits.reason)))
+    }
+    return writer.bytes
+  }
+
+  /// Probes may be padded to try a path's size, so bytes behind a probe are ignored.
+  init(decoding bytes: [UInt8]) throws(WireError) {
+    var reader = ByteReader(bytes)
+    guard let kind = Kind(rawValue: try reader.u8()) else { throw .malformed("message kind") }
+    switch kind {
+    case .nothing: self = .nothing
+    case .probe:
+      self = .probe(number: try reader.u64())
+      return
+    case .answer: self = .answer(number: try reader.u64())
+    case .propose: self = .propose(epoch: try reader.u64(), share: try reader.bytes(32))
+    case .accept: self = .accept(epoch: try reader.u64(), share: try reader.bytes(32))
+    case .ask: self = .ask(epoch: try reader.u64())
+    case .close:
+      let raw = try reader.block(limit: TunnelLimits.reason, "reason")
+      self = .close(String(decoding: raw, as: UTF8.self))
+    }
+    try reader.finish()
+  }
+}

@@ -1,0 +1,243 @@
+public import Base
+
+/// The sending half of the data plane: which session takes an inner packet, and under which epoch
+/// and counter it is sealed.
+///
+/// Per packet: `admit`, then the gateway seals it with the cipher of the ticket behind the ticket's
+/// header. A counter is handed out once and never again, whatever happens to the packet.
+public struct TransmitTable: Sendable {
+  private struct Session {
+    var id = SessionID(index: 0)
+    var live = false
+    var remoteIndex: UInt32 = 0
+    var link = 0
+    var lanes = 0
+    var epoch: UInt64 = 0
+    var hasKeys = false
+    /// Past the hard stop: no more data under this epoch.
+    var halted = false
+    var askedForRekey = false
+  }
+
+  private struct LaneState {
+    var next: UInt64 = 0
+    var blocks: UInt64 = 0
+  }
+
+  /// Where a block of addresses goes: one live session of each gateway that serves it.
+  public struct Route: Hashable, Sendable {
+    public var prefix: IPPrefix
+    public var targets: [SessionID]
+
+    public init(prefix: IPPrefix, targets: [SessionID]) {
+      self.prefix = prefix
+      self.targets = targets
+    }
+  }
+
+  private var sessions: [Session] = []
+  private var lanes: [LaneState] = []
+  /// By device, sorted by prefix: IPv4 first. Blocks of one slice do not overlap.
+  private var routes: [[Route]] = []
+  /// By the link's number.
+  public private(set) var links: [TrafficCounters] = []
+  /// What belonged to no link.
+  public private(set) var strays = TrafficCounters()
+
+  public init() {}
+
+  // MARK: Packets
+
+  /// What to seal with.
+  public struct Ticket: Sendable {
+    public let header: PacketHeader
+    public let session: SessionID
+    /// Index of the cipher, below `cipherCapacity`.
+    public let cipher: Int
+    /// The control path should start a rekey: true once an epoch.
+    public let wantsRekey: Bool
+  }
+
+  public enum Admission: Sendable {
+    case drop(TunnelDrop)
+    case seal(Ticket)
+  }
+
+  /// Finds the session of an inner packet read from a device and hands out a counter of `lane`.
+  public mutating func admit(
+    _ packet: UnsafeRawBufferPointer, device: Int, lane: Int
+  ) -> Admission {
+    guard let inner = InnerPacket(packet) else { return stray(.badInnerPacket) }
+    guard device < routes.count, let route = find(inner.destination, device) else {
+      return stray(.noRoute)
+    }
+    guard let target = choose(route, device, inner, packet) else { return stray(.noSession) }
+    let admission = take(
+      target, lane: lane, kind: .data, flags: 0, count: packet.count)
+    if case .seal = admission {
+      let link = sessions[target.slot].link
+      links[link].packets &+= 1
+      links[link].bytes &+= UInt64(packet.count)
+    }
+    return admission
+  }
+
+  /// Hands out a counter of the control lane for a session message of `count` bytes.
+  public mutating func admitControl(_ id: SessionID, count: Int) -> Admission {
+    take(
+      id, lane: Int(TunnelLimits.controlLane), kind: .session, flags: 0, count: count)
+  }
+
+  private mutating func take(
+    _ id: SessionID, lane: Int, kind: PacketKind, flags: UInt8, count: Int
+  ) -> Admission {
+    let slot = id.slot
+    guard isOpen(id), sessions[slot].hasKeys else { return stray(.noSession) }
+    let control = kind == .session
+    guard control || lane < sessions[slot].lanes else { return drop(.unknownLane, slot) }
+    // Session messages go on after the hard stop: they are what ends it.
+    guard control || !sessions[slot].halted else { return drop(.keyExpired, slot) }
+    let state = slot * CipherSlot.lanes + (control ? sessions[slot].lanes : lane)
+    let blocks = UInt64((count + 15) / 16 + 1)
+    guard lanes[state].next < TunnelLimits.hardPackets,
+      lanes[state].blocks + blocks <= TunnelLimits.hardBlocks
+    else { return drop(.keyExhausted, slot) }
+    let sequence = lanes[state].next
+    lanes[state].next += 1
+    lanes[state].blocks += blocks
+    var wantsRekey = false
+    if !sessions[slot].askedForRekey,
+      sequence >= TunnelLimits.softPackets || lanes[state].blocks >= TunnelLimits.softBlocks
+    {
+      sessions[slot].askedForRekey = true
+      wantsRekey = true
+    }
+    let laneNumber = control ? TunnelLimits.controlLane : UInt8(lane)
+    let epoch = sessions[slot].epoch
+    return .seal(
+      Ticket(
+        header: PacketHeader(
+          kind: kind, flags: flags, epoch: UInt16(truncatingIfNeeded: epoch),
+          receiver: sessions[slot].remoteIndex, counter: UInt64(laneNumber) << 56 | sequence),
+        session: id,
+        cipher: CipherSlot.index(
+          slot: slot, epoch: epoch, lane: control ? sessions[slot].lanes : lane),
+        wantsRekey: wantsRekey))
+  }
+
+  /// The datagram of a ticket could not be sent.
+  public mutating func sendFailed(_ session: SessionID, tooBig: Bool) {
+    guard isOpen(session) else { return }
+    links[sessions[session.slot].link].drop(tooBig ? .tooBig : .sendFailed)
+  }
+
+  /// Binary search for the last prefix at or before the address; blocks do not overlap.
+  private func find(_ address: IPAddress, _ device: Int) -> Int? {
+    var (low, high) = (0, routes[device].count)
+    while low < high {
+      let middle = (low + high) / 2
+      if routes[device][middle].prefix.network <= address {
+        low = middle + 1
+      } else {
+        high = middle
+      }
+    }
+    guard low > 0, routes[device][low - 1].prefix.contains(address) else { return nil }
+    return low - 1
+  }
+
+  /// Rendezvous hashing of the flow over the live sessions: when one goes, only its flows move.
+  private func choose(
+    _ route: Int, _ device: Int, _ inner: InnerPacket, _ packet: UnsafeRawBufferPointer
+  ) -> SessionID? {
+    let count = routes[device][route].targets.count
+    if count <= 1 { return count == 0 ? nil : routes[device][route].targets[0] }
+    let flow = inner.flowHash(packet)
+    var best: (score: UInt64, target: SessionID)?
+    for index in 0..<count {
+      let target = routes[device][route].targets[index]
+      let link = UInt64(target.slot < sessions.count ? sessions[target.slot].link : 0)
+      // The link, not the session: a rotation must not move flows.
+      let score = InnerPacket.mix(flow ^ (link + 1) &* 0x9e37_79b9_7f4a_7c15)
+      if score >= best?.score ?? 0 { best = (score, target) }
+    }
+    return best?.target
+  }
+
+  private mutating func stray(_ reason: TunnelDrop) -> Admission {
+    strays.drop(reason)
+    return .drop(reason)
+  }
+
+  private mutating func drop(_ reason: TunnelDrop, _ slot: Int) -> Admission {
+    links[sessions[slot].link].drop(reason)
+    return .drop(reason)
+  }
+
+  // MARK: What the control path decides
+
+  /// Ciphers that the gateway must have room for.
+  public var cipherCapacity: Int { sessions.count * CipherSlot.perSession }
+
+  /// Starts a link's figures from zero.
+  public mutating func openLink(_ link: Int) {
+    while links.count <= link { links.append(TrafficCounters()) }
+    links[link] = TrafficCounters()
+  }
+
+  public mutating func open(_ opening: SessionOpening) {
+    let slot = opening.id.slot
+    while sessions.count <= slot {
+      sessions.append(Session())
+      lanes += Array(repeating: LaneState(), count: CipherSlot.lanes)
+    }
+    sessions[slot] = Session(
+      id: opening.id, live: true, remoteIndex: opening.remoteIndex, link: opening.link,
+      lanes: opening.sendLanes)
+  }
+
+  /// Makes an epoch the one to send with; its counters start at zero. Gives the index of the cipher
+  /// of its first lane, and the ciphers of the epoch before, which are to be freed. `nil` for a
+  /// session that is not open, or an epoch that is not newer (a counter must never start again).
+  public mutating func install(
+    _ id: SessionID, epoch: UInt64
+  ) -> (first: Int, obsolete: Range<Int>)? {
+    guard isOpen(id), !sessions[id.slot].hasKeys || epoch > sessions[id.slot].epoch else {
+      return nil
+    }
+    var obsolete = 0..<0
+    if sessions[id.slot].hasKeys {
+      let first = CipherSlot.index(slot: id.slot, epoch: sessions[id.slot].epoch, lane: 0)
+      obsolete = first..<first + CipherSlot.lanes
+    }
+    sessions[id.slot].epoch = epoch
+    sessions[id.slot].hasKeys = true
+    sessions[id.slot].halted = false
+    sessions[id.slot].askedForRekey = false
+    for lane in 0..<CipherSlot.lanes { lanes[id.slot * CipherSlot.lanes + lane] = LaneState() }
+    return (CipherSlot.index(slot: id.slot, epoch: epoch, lane: 0), obsolete)
+  }
+
+  /// The hard stop: data is dropped until the next epoch.
+  public mutating func halt(_ id: SessionID) {
+    if isOpen(id) { sessions[id.slot].halted = true }
+  }
+
+  /// Ends a session; gives the indices of the ciphers to free.
+  public mutating func close(_ id: SessionID) -> Range<Int> {
+    guard isOpen(id) else { return 0..<0 }
+    sessions[id.slot] = Session()
+    let first = id.slot * CipherSlot.perSession
+    return first..<first + CipherSlot.perSession
+  }
+
+  /// Replaces the routes of a device.
+  public mutating func setRoutes(_ routes: [Route], device: Int) {
+    while self.routes.count <= device { self.routes.append([]) }
+    self.routes[device] = routes.sorted { $0.prefix < $1.prefix }
+  }
+
+  private func isOpen(_ id: SessionID) -> Bool {
+    id.slot < sessions.count && sessions[id.slot].live && sessions[id.slot].id == id
+  }
+}

@@ -1,0 +1,186 @@
+internal import Base
+
+extension TunnelControl {
+  /// Makes the links what the state says. Idempotent.
+  mutating func configure(
+    _ configs: [LinkConfig], _ now: Instant, _ effects: inout [TunnelEffect]
+  ) {
+    var wanted: [LinkID: LinkConfig] = [:]
+    for config in configs where wanted[config.id] == nil {
+      var config = config
+      config.endpoints = Array(config.endpoints.prefix(TunnelLimits.endpoints))
+      config.localBlocks = Array(config.localBlocks.prefix(TunnelLimits.blocks))
+      config.remoteBlocks = Array(config.remoteBlocks.prefix(TunnelLimits.blocks))
+      wanted[config.id] = config
+    }
+    for (id, number) in numbers.sorted(by: { $0.key < $1.key }) {
+      guard let old = links[number]?.config else { continue }
+      // Another key or another trust is another far side: nothing of the old one stays.
+      if wanted[id].map({ $0.staticKey != old.staticKey || $0.trust != old.trust }) ?? true {
+        removeLink(number, "the link was removed or its keys were replaced", &effects)
+      }
+    }
+    for (id, config) in wanted.sorted(by: { $0.key < $1.key }) {
+      if let number = numbers[id] {
+        update(number, config, now, &effects)
+      } else {
+        addLink(config, now, &effects)
+      }
+    }
+    effects.append(.tags(tags.keys.sorted()))
+    tickLinks(now, &effects)
+  }
+
+  private mutating func addLink(
+    _ config: LinkConfig, _ now: Instant, _ effects: inout [TunnelEffect]
+  ) {
+    let remote = GatewayName(cluster: config.id.cluster, replica: config.id.replica)
+    guard numbers.count < TunnelLimits.links, remote != name else { return }
+    let keys = LinkKeys(
+      privateKey: staticKey, publicKey: config.staticKey, slice: config.id.slice, local: name,
+      remote: remote, crypto: crypto)
+    guard let keys, tags[keys.receiveTag] == nil else {
+      let reason = "the static key of the far side is not a usable X25519 key"
+      effects.append(.event(.handshakeFailed(config.id, reason: reason)))
+      return
+    }
+    let number = links.firstIndex { $0 == nil } ?? links.count
+    if number == links.count { links.append(nil) }
+    let initiates = name < remote
+    links[number] = Link(
+      config: config, keys: keys, initiates: initiates,
+      nextAttempt: initiates ? now : now + timing.initiativeDelay)
+    numbers[config.id] = number
+    tags[keys.receiveTag] = number
+    effects.append(.openLink(number, config.id))
+  }
+
+  private mutating func update(
+    _ number: Int, _ config: LinkConfig, _ now: Instant, _ effects: inout [TunnelEffect]
+  ) {
+    guard let old = links[number]?.config, old != config else { return }
+    links[number]?.config = config
+    if old.endpoints != config.endpoints, links[number]?.initiating?.phase == .hello {
+      // A new address is tried at once, not when the old one's turn comes.
+      links[number]?.initiating?.helloAt = now
+    }
+    guard old.localBlocks != config.localBlocks || old.remoteBlocks != config.remoteBlocks else {
+      return
+    }
+    for case let session? in sessions where session.link == number {
+      effects.append(
+        .setBlocks(session.id, local: config.localBlocks, remote: config.remoteBlocks))
+    }
+  }
+
+  private mutating func removeLink(
+    _ number: Int, _ reason: String, _ effects: inout [TunnelEffect]
+  ) {
+    guard let link = links[number] else { return }
+    abandon(\.initiating, number, &effects)
+    abandon(\.responding, number, &effects)
+    for case let session? in sessions where session.link == number {
+      closeSession(session.id, tell: reason, &effects)
+    }
+    tags[link.keys.receiveTag] = nil
+    numbers[link.config.id] = nil
+    links[number] = nil
+  }
+
+  /// Drops an attempt, and a session that came of it and was never heard.
+  mutating func abandon(
+    _ attempt: WritableKeyPath<Link, Handshake?>, _ number: Int,
+    _ effects: inout [TunnelEffect]
+  ) {
+    guard let handshake = links[number]?[keyPath: attempt] else { return }
+    links[number]?[keyPath: attempt] = nil
+    // A renewal that did not come through is still wanted.
+    if handshake.renews { links[number]?.wantsRenewal = true }
+    if isOpen(handshake.session) {
+      closeSession(handshake.session, tell: nil, &effects)
+    } else if handshake.holdsSlot {
+      releaseSlot(handshake.session)
+    }
+  }
+
+  /// Whether a link has reason to make a new session.
+  func needsHandshake(_ link: Link, _ now: Instant) -> Bool {
+    guard link.responding.map({ Self.isRefused($0) }) ?? true else { return false }
+    guard !link.wantsRenewal, let session = session(link.active) else { return true }
+    return session.liveness.dead || session.handshakeDueAt(timing) <= now
+      || session.epochs.epoch >= TunnelLimits.epochs
+  }
+
+  static func isRefused(_ handshake: Handshake) -> Bool {
+    if case .refused = handshake.phase { true } else { false }
+  }
+
+  /// Begins, repeats and gives up handshakes.
+  mutating func tickLinks(_ now: Instant, _ effects: inout [TunnelEffect]) {
+    for number in links.indices {
+      tickAttempt(\.initiating, number, now, &effects)
+      tickAttempt(\.responding, number, now, &effects)
+      guard let link = links[number] else { continue }
+      if link.initiating == nil {
+        if now >= link.nextAttempt, needsHandshake(link, now) { initiate(number, now, &effects) }
+      } else if link.initiating?.phase == .hello, !needsHandshake(link, now) {
+        abandon(\.initiating, number, &effects)
+      }
+    }
+  }
+
+  private mutating func tickAttempt(
+    _ attempt: WritableKeyPath<Link, Handshake?>, _ number: Int, _ now: Instant,
+    _ effects: inout [TunnelEffect]
+  ) {
+    guard let link = links[number], var handshake = link[keyPath: attempt] else { return }
+    if let deadline = handshake.deadline, deadline <= now {
+      if Self.isRefused(handshake) {
+        abandon(attempt, number, &effects)
+      } else {
+        let seconds = (now - handshake.startedAt).components.seconds
+        fail(attempt, number, "no answer within \(seconds) s", tell: false, now, &effects)
+      }
+      return
+    }
+    if handshake.phase == .hello {
+      guard handshake.helloAt <= now else { return }
+      sayHello(&handshake, link, now, &effects)
+    } else if let due = handshake.stream.deadline, due <= now {
+      send(&handshake, link, now, &effects)
+    }
+    links[number]?[keyPath: attempt] = handshake
+  }
+
+  private mutating func initiate(
+    _ number: Int, _ now: Instant, _ effects: inout [TunnelEffect]
+  ) {
+    guard let link = links[number], !link.config.endpoints.isEmpty, let id = allocateSession()
+    else { return }
+    var handshake = Handshake(
+      initiating: id, keys: link.keys,
+      roundTripTime: session(link.active)?.liveness.smoothed, timing: timing, now: now,
+      crypto: crypto)
+    sayHello(&handshake, link, now, &effects)
+    links[number]?.initiating = handshake
+  }
+
+  /// To every endpoint: the first that answers is used.
+  private mutating func sayHello(
+    _ handshake: inout Handshake, _ link: Link, _ now: Instant, _ effects: inout [TunnelEffect]
+  ) {
+    for endpoint in link.config.endpoints {
+      effects.append(
+        .send(handshake.seal(.hello, keys: link.keys, crypto: crypto), to: endpoint))
+    }
+    handshake.hellos += 1
+    handshake.helloAt = now + jittered(handshake.helloInterval)
+    handshake.helloInterval = min(handshake.helloInterval * 2, timing.helloIntervalMost)
+  }
+
+  /// Within a quarter around it, so that gateways that failed together do not try together.
+  mutating func jittered(_ delay: Duration) -> Duration {
+    let quarter = max(1, delay.nanoseconds / 4)
+    return delay + .nanoseconds(Int64.random(in: -quarter...quarter, using: &rng))
+  }
+}

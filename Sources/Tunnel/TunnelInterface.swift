@@ -1,0 +1,85 @@
+public import Base
+
+/// What reaches the core.
+public enum TunnelInput: Sendable {
+  /// The links that the converged state names now; those missing end at once.
+  case configure([LinkConfig])
+  /// A handshake datagram that `ReceiveTable.admit` let through.
+  case datagram([UInt8], from: IPEndpoint)
+  /// The first authentic packet of an epoch came (`heard` of `ReceiveTable.accept`).
+  case heard(SessionID, epoch: UInt64)
+  /// A session message that was opened.
+  case message(SessionID, [UInt8])
+  /// A key is worn (`wantsRekey` of `TransmitTable`).
+  case worn(SessionID)
+  /// Every session goes to its next epoch as soon as it may.
+  case rekey
+  /// A full handshake beside each live session of the slice: a new leaf is in place.
+  case renew(slice: String)
+  case tick
+  /// Says goodbye on every session.
+  case stop
+}
+
+/// What the core wants done, in order.
+public enum TunnelEffect: Hashable, Sendable {
+  /// Sends a handshake datagram as it is.
+  case send([UInt8], to: IPEndpoint)
+  /// Seals a session message on the control lane and sends it to the session's endpoint.
+  case sendMessage(SessionID, [UInt8])
+  /// The tags that handshake datagrams may carry.
+  case tags([UInt64])
+  /// A link's figures start from zero.
+  case openLink(Int, LinkID)
+  case open(SessionOpening)
+  case close(SessionID)
+  case setBlocks(SessionID, local: [IPPrefix], remote: [IPPrefix])
+  /// Keys in the order of the lanes, the control lane last.
+  case installReceive(SessionID, epoch: UInt64, [LaneKey])
+  /// Sends with this epoch from now on.
+  case installSend(SessionID, epoch: UInt64, [LaneKey])
+  case removeReceive(SessionID, epoch: UInt64)
+  /// No more data until the next epoch.
+  case halt(SessionID)
+  case routes(slice: String, [TransmitTable.Route])
+  case event(TunnelEvent)
+}
+
+public enum TunnelEvent: Hashable, Sendable {
+  case reachability(slice: String, cluster: String, reachable: Bool)
+  /// A session took over the link's traffic.
+  case established(LinkID)
+  case handshakeFailed(LinkID, reason: String)
+  /// A handshake datagram was refused after it was let through: counted, nothing changed.
+  case refusedDatagram(TunnelDrop)
+  /// A session went to its next epoch.
+  case rekeyed(LinkID, epoch: UInt64)
+}
+
+/// A link at one moment.
+public struct LinkStatus: Hashable, Sendable {
+  public enum State: Hashable, Sendable {
+    case waiting
+    case connecting
+    case established
+    case unreachable
+  }
+
+  public var id: LinkID
+  /// Its number in the tables.
+  public var link: Int
+  public var state: State
+  public var endpoint: IPEndpoint?
+  public var peer: TLSPeer?
+  public var epoch: UInt64?
+  public var keyAge: Duration?
+  public var sessionAge: Duration?
+  public var roundTripTime: Duration?
+  public var jitter: Duration?
+  /// 0 to 1.
+  public var loss: Double?
+  public var handshakes: UInt64
+  public var failedHandshakes: UInt64
+  public var rekeys: UInt64
+  public var lastError: String?
+}

@@ -1,0 +1,74 @@
+/// Every bound of the tunnel, in one place.
+public enum TunnelLimits {
+  /// Links of one gateway: remote gateways times slices.
+  public static let links = 1_024
+  /// Session slots of one gateway. A link has one, and for a short while a second one during a full
+  /// handshake and a third that drains.
+  public static let sessions = 4_096
+  public static let sessionsPerLink = 4
+  /// Addresses of one remote gateway.
+  public static let endpoints = 8
+  /// Blocks of one cluster in one slice.
+  public static let blocks = 16
+  /// Data lanes (sending threads) of one session; the control lane comes on top.
+  public static let lanes = 16
+  /// Lane number of session messages: probes, rekeys, closes.
+  public static let controlLane: UInt8 = 255
+  /// A handshake datagram, with everything: fits any path that carries IPv6.
+  public static let handshakeDatagram = 1_200
+  /// Bytes of TLS flights in one datagram.
+  public static let fragment = 1_024
+  /// Bytes of TLS flights of one side in one handshake.
+  public static let flightBytes = 32_768
+  /// Fragments that wait for an earlier one.
+  public static let pendingFragments = 32
+  /// A session message, without header and tag.
+  public static let sessionMessage = 1_024
+  /// Text of a refusal.
+  public static let reason = 200
+  /// Names of slices, clusters and replicas.
+  public static let name = 253
+  /// Counts behind the lane number: 56 bits.
+  public static let counter: UInt64 = (1 << 56) - 1
+  /// Packets under one key: asks for the next epoch, and stops (`tunnel.md`).
+  public static let softPackets: UInt64 = 1 << 27
+  public static let hardPackets: UInt64 = 1 << 28
+  /// AES blocks under one key. 2^34.5 blocks keep the advantage of a distinguisher below 2^-57
+  /// (RFC 9147 appendix B derives its 2^24.5 records of 2^14 bytes from the same bound).
+  public static let softBlocks: UInt64 = 1 << 33
+  public static let hardBlocks: UInt64 = 1 << 34
+  /// A full handshake comes long before the 16 epoch bits of the header could repeat.
+  public static let epochs: UInt64 = 60_000
+}
+
+/// Times of the tunnel; the defaults are those of `tunnel.md`.
+public struct TunnelTiming: Sendable {
+  public var probeInterval: Duration = .milliseconds(300)
+  /// While an answer is missing, probes come faster, so that one lost packet in ten does not look
+  /// like a dead gateway.
+  public var fastProbeInterval: Duration = .milliseconds(60)
+  public var missedProbes = 3
+  public var rekeyAfter: Duration = .seconds(120)
+  public var rekeyJitter: Duration = .seconds(12)
+  public var hardStopAfter: Duration = .seconds(180)
+  /// A rekey that has not come through by then is helped by a full handshake.
+  public var handshakeAfterStalledRekey: Duration = .seconds(150)
+  /// Least time between two epochs: packets sealed before a switch leave the machine within it.
+  public var epochSpacing: Duration = .milliseconds(100)
+  public var previousEpochLeast: Duration = .seconds(10)
+  public var previousEpochMost: Duration = .seconds(60)
+  public var sessionLifetime: Duration = .seconds(3_600)
+  /// How long the session before stays open for receiving once the next one carries traffic.
+  public var sessionOverlap: Duration = .seconds(10)
+  /// The side that is not to initiate waits this long for the other.
+  public var initiativeDelay: Duration = .milliseconds(300)
+  public var handshakeTimeout: Duration = .seconds(8)
+  public var helloInterval: Duration = .milliseconds(100)
+  public var helloIntervalMost: Duration = .seconds(2)
+  public var retransmitAfter: Duration = .milliseconds(200)
+  public var retransmitMost: Duration = .milliseconds(1_600)
+  public var retryAfter: Duration = .milliseconds(250)
+  public var retryMost: Duration = .seconds(5)
+
+  public init() {}
+}
