@@ -22,7 +22,7 @@ extension Membership {
     public var gossipInterval: Duration = .milliseconds(100)
     public var gossipFanout = 3
     /// Times log2(members): how often a piece of evidence is passed on.
-    public var retransmitFactor = 1.5
+    public var retransmitFactor = 1.25
     /// How often one dead member, and one seed that nobody has, is tried.
     public var healingPeriod: Duration = .seconds(5)
     public var syncPeriodMinimum: Duration = .seconds(2)

@@ -6,8 +6,6 @@ import Base
 extension Membership {
   /// Evidence kept for members that the signed state may admit in a moment.
   static let heldLimit = 128
-  /// Accusations kept, and passed on, for one incarnation of a member.
-  static let accusationLimit = 8
 
   /// Returns whether it was new.
   @discardableResult
@@ -37,6 +35,7 @@ extension Membership {
       hold(.record(new))
       return reject(.unknownSubject, from: sender, &effects)
     }
+    let isFirst = table[slot].record == nil
     if let known = table[slot].record {
       if new.incarnation == known.incarnation { return false }
       guard new.incarnation > known.incarnation else {
@@ -48,7 +47,10 @@ extension Membership {
       return reject(.badSignature, from: sender, &effects)
     }
     accept(new, of: slot, now: now, &effects)
-    if sender == new.subject, table[slot].state.isPresent { greet(slot, now: now, &effects) }
+    if isFirst, sender == new.subject, new.presence == .alive {
+      // It may not know us either; it answers only if our record is its first of us.
+      effects.append(.send(to: sender, [.evidence([.record(record)])]))
+    }
     return true
   }
 
@@ -70,13 +72,6 @@ extension Membership {
       .record(new), urgent: old == .suspect || old == .dead || state == .left,
       weight: crowded ? 0.34 : 1, now: now)
     if !held.isEmpty { retryHeld(about: new.subject, now: now, &effects) }
-  }
-
-  /// First word of a member, by itself: it may not know us either.
-  private mutating func greet(_ slot: Int32, now: Instant, _ effects: inout [Effect]) {
-    guard !table[slot].greeted else { return }
-    table[slot].greeted = true
-    effects.append(.send(to: table.id(slot), [.evidence([.record(record)])]))
   }
 
   /// Somebody knows a newer word of ours than we do: our disk was restored from a backup.
@@ -126,7 +121,7 @@ extension Membership {
       return reject(.stale, from: sender, &effects)
     }
     let earlier = accusations(against: slot)
-    guard earlier.count < Self.accusationLimit,
+    guard earlier.count < configuration.accusersForMinimum,
       !earlier.contains(where: { $0.accuser == accusation.accuser })
     else { return false }
     guard

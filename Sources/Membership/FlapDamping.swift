@@ -4,7 +4,7 @@ import Base
 struct Flap: Sendable {
   /// Refuted suspicions lately; loses one every `forgiveness`.
   var score: Float = 0
-  var scored: Instant
+  var updated: Instant
   /// Whose accusation was refuted last: one accuser alone gets nobody degraded.
   var accuser: NodeID?
   /// Returns from the dead since it was last quiet.
@@ -22,10 +22,9 @@ extension Membership {
   /// After this long without trouble the memory goes.
   private static let quiet: Duration = .seconds(600)
   private static let lossDegraded: UInt8 = 170
-  private static let lossRecovered: UInt8 = 90
 
   func isDegraded(_ slot: Int32) -> Bool {
-    flaps[slot].map { $0.degradedUntil > $0.scored } ?? false
+    flaps[slot].map { $0.degradedUntil > $0.updated } ?? false
       || table[slot].loss > Self.lossDegraded
   }
 
@@ -34,7 +33,7 @@ extension Membership {
     _ slot: Int32, after old: MemberState, accusers: [NodeID], now: Instant
   ) -> MemberState {
     guard old == .suspect || old == .dead else { return old }
-    var flap = flaps[slot] ?? Flap(scored: now, degradedUntil: now)
+    var flap = flaps[slot] ?? Flap(updated: now, degradedUntil: now)
     decay(&flap, now)
     if old == .dead {
       // The first return is free, so that a restart or a healed partition costs nothing. Further
@@ -63,7 +62,7 @@ extension Membership {
 
   /// It answers us directly though accused: its word gets lost.
   mutating func markDegraded(_ slot: Int32, now: Instant) {
-    var flap = flaps[slot] ?? Flap(scored: now, degradedUntil: now)
+    var flap = flaps[slot] ?? Flap(updated: now, degradedUntil: now)
     decay(&flap, now)
     flap.score = max(flap.score, 2)
     flap.degradedUntil = now + configuration.reentryBackoffMinimum
@@ -72,9 +71,9 @@ extension Membership {
   }
 
   private func decay(_ flap: inout Flap, _ now: Instant) {
-    let elapsed = Float(max((now - flap.scored).nanoseconds, 0))
+    let elapsed = Float(max((now - flap.updated).nanoseconds, 0))
     flap.score = max(0, flap.score - elapsed / Float(Self.forgiveness.nanoseconds))
-    flap.scored = now
+    flap.updated = now
   }
 
   /// Lets members recover.
@@ -83,12 +82,12 @@ extension Membership {
     for slot in flaps.keys.sorted() {
       guard var flap = flaps[slot] else { continue }
       decay(&flap, now)
-      if flap.score > Self.recoveredBelow, flap.degradedUntil > .zero,
-        table[slot].state == .degraded
-      {
+      if flap.score > Self.recoveredBelow, table[slot].state == .degraded {
         flap.degradedUntil = max(flap.degradedUntil, now + .seconds(1))
       }
       flaps[slot] = flap
+      // Where probes are rare, time has to do what answers would.
+      if table[slot].loss > 0 { table[slot].loss -= 1 }
       if table[slot].state == .degraded, !isDegraded(slot) {
         setState(slot, .alive, record: nil, now: now, &effects)
       }

@@ -53,7 +53,7 @@ extension Membership {
     // It may not know us, or hold us dead: then it needs our word.
     if table[slot].record == nil || table[slot].state == .dead {
       evidence.append(.record(record))
-      evidence += accusations(against: slot).prefix(2).map { .accusation($0) }
+      evidence += proof(against: slot)
     }
     if !broadcasts.isEmpty {
       let used = evidence.reduce(0) { $0 + $1.size }

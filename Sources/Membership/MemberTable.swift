@@ -20,8 +20,6 @@ struct MemberTable: Sendable {
     var state: MemberState = .unknown
     /// Share of direct pings to it that were lost, smoothed, in 1/255.
     var loss: UInt8 = 0
-    /// It has been given our own record in return for its own.
-    var greeted = false
   }
 
   private(set) var rows: [Row] = []

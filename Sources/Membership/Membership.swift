@@ -51,6 +51,7 @@ public struct Membership: Sendable {
   var seedHolders: [Int32]
   var seedTurn = 0
   var isStarted = false
+  var started: Instant = .zero
   var isLeaving = false
 
   // When each kind of work is due; a bound from below, so that a wake-up may find nothing to do.
@@ -91,6 +92,8 @@ public struct Membership: Sendable {
   }
 
   public mutating func handle(_ input: Input, now: Now, effects: inout [Effect]) {
+    let late = now.instant - nextDeadline
+    if late > Self.pauseThreshold { resume(after: late) }
     switch input {
     case .tick: break
     case .messages(let sender, let messages):
@@ -106,6 +109,22 @@ public struct Membership: Sendable {
       if reachable { finishProbe(ofStreamTo: member, now: now.instant, &effects) }
     }
     runDue(now, &effects)
+  }
+
+  /// A tick later than this means that this process stood still.
+  static let pauseThreshold: Duration = .seconds(1)
+
+  /// The process was frozen: what did not answer meanwhile may have, so nothing is concluded from
+  /// the time that we missed, and what was about to be concluded waits for as long as it was.
+  private mutating func resume(after pause: Duration) {
+    probes.removeAll()
+    for i in cases.indices where cases[i].due < .distantFuture {
+      cases[i].opened = cases[i].opened + pause
+      cases[i].due = cases[i].due + pause
+    }
+    localHealth = min(localHealth + 1, configuration.localHealthMaximum)
+    probesDue = .distantFuture
+    casesDue = cases.reduce(.distantFuture) { min($0, $1.due) }
   }
 
   private mutating func runDue(_ now: Now, _ effects: inout [Effect]) {
@@ -125,6 +144,7 @@ public struct Membership: Sendable {
     let added = table.admit(peers, except: id, now: now)
     if !isStarted {
       isStarted = true
+      started = now
       // Jitter, so that peers started together do not probe together.
       probeDue = now + jitter(upTo: .milliseconds(200))
       healingDue = now + jitter(upTo: configuration.healingPeriod)

@@ -158,7 +158,7 @@ extension Membership {
     _ slot: Int32, sequence: UInt32, _ now: Instant, _ effects: inout [Effect]
   ) {
     var messages: [Message] = []
-    var evidence = accusations(against: slot).prefix(2).map { Evidence.accusation($0) }
+    var evidence = Array(proof(against: slot))
     if table[slot].record == nil { evidence.append(.record(record)) }
     let used = evidence.reduce(0) { $0 + $1.size }
     if !broadcasts.isEmpty {
@@ -284,8 +284,8 @@ extension Membership {
     let probe = probes.remove(at: match)
     countLoss(of: slot, lost: Int(probe.attempt), answered: false, now, &effects)
     // It has to hear the accusation to refute it, and streams get through.
-    let against = accusations(against: slot).prefix(2).map { Evidence.accusation($0) }
-    if !against.isEmpty { effects.append(.sendStream(to: member, .evidence(Array(against)))) }
+    let against = proof(against: slot)
+    if !against.isEmpty { effects.append(.sendStream(to: member, .evidence(against))) }
   }
 
   private mutating func measure(_ slot: Int32, _ sample: Duration, at place: NetworkCoordinate) {

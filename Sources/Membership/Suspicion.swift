@@ -21,6 +21,11 @@ extension Membership {
     return index < 0 ? [] : cases[Int(index)].accusations
   }
 
+  /// What a member has to hear to refute; one valid accusation does.
+  func proof(against slot: Int32) -> [Evidence] {
+    accusations(against: slot).prefix(1).map { .accusation($0) }
+  }
+
   // MARK: Accusing
 
   /// Signs and spreads an accusation of a member that did not answer.
@@ -100,9 +105,9 @@ extension Membership {
   private mutating func schedule(_ index: Int) {
     let end = cases[index].opened + patience(index)
     let length = end - cases[index].opened
-    // Half way and at three quarters others are asked.
+    // After a quarter and three quarters others are asked.
     switch cases[index].inquiries {
-    case 0: cases[index].due = cases[index].opened + length / 2
+    case 0: cases[index].due = cases[index].opened + length / 4
     case 1: cases[index].due = cases[index].opened + length * 3 / 4
     default: cases[index].due = end
     }
@@ -116,6 +121,7 @@ extension Membership {
       if cases[index].inquiries < Self.inquiryLimit {
         cases[index].inquiries += 1
         inquire(index, &effects)
+        confirmByChance(index, now, &effects)
         schedule(index)
       } else if now < end {
         cases[index].due = end
@@ -140,6 +146,16 @@ extension Membership {
     for other in table.sample(configuration.gossipFanout, except: slot, using: &rng) {
       effects.append(.send(to: table.id(other), [.evidence(evidence)]))
     }
+  }
+
+  /// The ring neighbours were too few, perhaps down with it: a few random members step in.
+  private mutating func confirmByChance(
+    _ index: Int, _ now: Instant, _ effects: inout [Effect]
+  ) {
+    guard cases[index].accusations.count < configuration.accuserThreshold else { return }
+    let volunteers = 2 * configuration.accuserThreshold
+    guard Int.random(in: 0..<max(table.presentCount, 1), using: &rng) < volunteers else { return }
+    startProbe(of: cases[index].slot, .confirmation, now, &effects)
   }
 
   private mutating func condemn(_ index: Int, _ now: Instant, _ effects: inout [Effect]) {

@@ -12,12 +12,18 @@ struct SyncState: Sendable {
   var due: Instant = .zero
   /// Grows while requests bring nothing new.
   var period: Duration
+  /// The last answer brought so much that there is likely more.
+  var isFruitful = false
+  static let fruitful = 4
   /// When the view last changed: right after, differences are normal and gossip is on its way.
   var lastChange: Instant = .zero
-  /// How many we served in the second that began then.
+  /// How often the present request was redirected.
+  var redirects = 0
+  /// How many we served in the second that began at `window`.
   var served = 0
-  var servedRecords = 0
   var window: Instant = .zero
+  /// Records given out: bounds what a greedy or lying member can make us send.
+  var records = RateLimit(burst: 4096, perSecond: 256)
 
   init(period: Duration) {
     self.period = period
@@ -29,8 +35,10 @@ struct SyncState: Sendable {
 }
 
 extension Membership {
-  /// Records served within one second: bounds what a greedy or lying member can make us send.
-  static let servedRecordLimit = 4096
+  /// How long after its start a member asks eagerly.
+  static let youth: Duration = .seconds(20)
+  /// Times that a request follows a redirection; the next comes with the next differing view.
+  static let redirectsFollowed = 2
 
   // MARK: Asking
 
@@ -43,17 +51,18 @@ extension Membership {
     }
     guard now >= sync.due, !isLeaving else { return }
     // A newcomer asks at once and often, the others when gossip has had its time.
-    let isNew = table.count(.unknown) * 8 > table.count
+    let isYoung = now - started < Self.youth && table.count(.unknown) > 0
+    let isNew = isYoung || sync.isFruitful
     guard isNew || now - sync.lastChange > configuration.syncPeriodMinimum else { return }
     requestSync(with: slot, now: now, &effects)
+    (sync.isFruitful, sync.redirects) = (false, 0)
     sync.due = now + (isNew ? .milliseconds(500) : sync.period) + jitter(upTo: .milliseconds(250))
     if !isNew {
       sync.period = min(sync.period * 2, configuration.syncPeriodMaximum)
     }
   }
 
-  /// After a partition both sides know much that the other does not: ask at once.
-  mutating func requestSync(with slot: Int32, now: Instant, _ effects: inout [Effect]) {
+  private mutating func requestSync(with slot: Int32, now: Instant, _ effects: inout [Effect]) {
     sync.partner = table.id(slot)
     sync.expires = now + .seconds(30)
     effects.append(.sendStream(to: table.id(slot), .syncRequest(buckets: table.buckets)))
@@ -66,7 +75,7 @@ extension Membership {
     _ effects: inout [Effect]
   ) {
     if now - sync.window >= .seconds(1) {
-      (sync.window, sync.served, sync.servedRecords) = (now, 0, 0)
+      (sync.window, sync.served) = (now, 0)
     }
     switch message {
     case .syncRequest(let buckets) where buckets.count == Self.bucketCount:
@@ -76,13 +85,14 @@ extension Membership {
     case .syncWant(let prefixes) where prefixes.count <= Self.wantLimit:
       give(
         prefixes.compactMap { table.slot(prefix: $0) }, own: prefixes.contains(id.words.0),
-        to: sender, &effects)
+        to: sender, now: now, &effects)
     case .syncRecords(let records)
     where records.evidence.count <= Self.syncEvidenceLimit
       && records.coordinates.count <= Self.syncEvidenceLimit:
       learn(records, from: sender, now: now, &effects)
     case .syncRedirect(let others) where others.count <= Self.redirectLimit:
-      guard sync.partner == sender else { break }
+      guard sync.partner == sender, sync.redirects < Self.redirectsFollowed else { break }
+      sync.redirects += 1
       let known = others.compactMap { table.slot(of: $0) }.filter { $0 != slot }
       if let other = known.randomElement(using: &rng) {
         requestSync(with: other, now: now, &effects)
@@ -163,7 +173,7 @@ extension Membership {
     for entry in summary.members where theirs[entry.prefix] != nil {
       if table.slot(prefix: entry.prefix) != nil { wanted.append(entry.prefix) }
     }
-    give(given, own: giveOwn, to: sender, &effects)
+    give(given, own: giveOwn, to: sender, now: now, &effects)
     for start in stride(from: 0, to: wanted.count, by: Self.wantLimit) {
       let end = min(start + Self.wantLimit, wanted.count)
       effects.append(.sendStream(to: sender, .syncWant(prefixes: Array(wanted[start..<end]))))
@@ -175,16 +185,15 @@ extension Membership {
   }
 
   private mutating func give(
-    _ slots: [Int32], own: Bool, to sender: NodeID, _ effects: inout [Effect]
+    _ slots: [Int32], own: Bool, to sender: NodeID, now: Instant, _ effects: inout [Effect]
   ) {
     var records = SyncRecords(evidence: own ? [.record(record)] : [], coordinates: [])
     for slot in slots {
       guard let known = table[slot].record else { continue }
-      guard sync.servedRecords < Self.servedRecordLimit else {
+      guard sync.records.take(now: now) else {
         effects.append(.event(.rejected(from: sender, .tooBusy)))
         break
       }
-      sync.servedRecords += 1
       let against = accusations(against: slot).prefix(configuration.accuserThreshold)
       if records.evidence.count + 1 + against.count > Self.syncEvidenceLimit {
         effects.append(.sendStream(to: sender, .syncRecords(records)))
@@ -214,6 +223,7 @@ extension Membership {
       table[slot].coordinate = hint.coordinate
     }
     if learned > 0 { sync.period = configuration.syncPeriodMinimum }
+    sync.isFruitful = learned >= SyncState.fruitful
     effects.append(.event(.synchronised(with: sender, learned: learned)))
   }
 }

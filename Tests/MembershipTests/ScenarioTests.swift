@@ -57,6 +57,9 @@ import Testing
     network.loss = { from, _ in from < 2 ? 0.8 : 0 }
     network.run(for: .seconds(60))
     let changes = network.transitions.count { $0.subject < 2 }
+    var kinds: [String: Int] = [:]
+    for t in network.transitions { kinds["\(t.subject < 2 ? "bad" : "good") \(t.from)-\(t.to)", default: 0] += 1 }
+    print("kinds", kinds.sorted { $0.key < $1.key }.map { "\($0.key):\($0.value)" })
     print(
       "oneway", seed, network.falseEvictions().count, network.transitions.count, changes,
       network.refutations)
@@ -74,6 +77,9 @@ import Testing
       "loss30", seed, network.falseEvictions().count, network.transitions.count,
       network.refutations, health, (network.datagramBytes.max() ?? 0) / 600,
       (network.streamBytes.max() ?? 0) / 600)
+    var kinds: [String: Int] = [:]
+    for t in network.transitions { kinds["\(t.from)-\(t.to)", default: 0] += 1 }
+    print("kinds", kinds.sorted { $0.key < $1.key }.map { "\($0.key):\($0.value)" })
     #expect(network.falseEvictions().count <= 1)
   }
 
@@ -93,5 +99,38 @@ import Testing
     #expect(took.map { $0 <= .seconds(10) } ?? false)
     network.run(for: .seconds(30))
     #expect(network.isAccurate)
+  }
+
+  @Test(arguments: [(1, 300), (2, 300), (3, 1000)] as [(UInt64, Int)])
+  func crashLarge(seed: UInt64, count: Int) {
+    let clock = ContinuousClock()
+    let network = Network(nodes: count, seed: seed)
+    let wall = clock.measure { network.startAll() 
+    let took = network.run(atMost: .seconds(60)) { network.isAccurate }
+    print("storm", count, took.map { $0.milliseconds } ?? -1, "bytes", network.datagramBytes.max() ?? 0, network.streamBytes.max() ?? 0, network.falseEvictions().count)
+    }
+    print("storm wall", count, wall)
+    network.run(for: .seconds(20))
+    network.resetCounters()
+    print("idle wall", count, clock.measure { network.run(for: .seconds(60)) }, network.datagramBytes.reduce(0,+)/count/60, network.streamBytes.reduce(0,+)/count/60)
+    for k in 0..<5 {
+      network.resetCounters()
+      network.run(for: .milliseconds(1370))
+      network.crash(7 + k)
+      let took = network.run(atMost: .seconds(20)) { network.allKnow(7 + k, [.dead]) }
+      print("crash", count, took.map { $0.milliseconds } ?? -1, network.falseEvictions().count, "bytes", network.datagramBytes.reduce(0, +) / count, network.datagramBytes.max() ?? 0)
+    }
+  }
+
+  @Test(arguments: 1...6 as ClosedRange<UInt64>)
+  func crashSkewed(seed: UInt64) {
+    let network = Network(nodes: 60, seed: seed)
+    var rng = SeededGenerator(seed: seed)
+    for i in 0..<60 { network.skew[i] = .random(in: -100_000...100_000, using: &rng) }
+    network.startAll()
+    network.run(for: .seconds(30))
+    network.crash(7)
+    let took = network.run(atMost: .seconds(20)) { network.allKnow(7, [.dead]) }
+    print("crash skewed", seed, took.map { $0.milliseconds } ?? -1)
   }
 }
