@@ -19,6 +19,8 @@ extension Membership {
   private static let forgiveness: Duration = .seconds(30)
   private static let degradedAbove: Float = 1.5
   private static let recoveredBelow: Float = 0.5
+  /// So that recovery takes about a minute, whatever was before.
+  private static let scoreLimit: Float = 3
   /// After this long without trouble the memory goes.
   private static let quiet: Duration = .seconds(600)
   private static let lossDegraded: UInt8 = 170
@@ -48,7 +50,7 @@ extension Membership {
       }
       flap.returns += 1
     } else if let accuser = accusers.first, accusers.count > 1 || accuser != flap.accuser {
-      flap.score += 1
+      flap.score = min(flap.score + 1, Self.scoreLimit)
       flap.accuser = accuser
       if flap.score > Self.degradedAbove {
         flap.degradedUntil = max(

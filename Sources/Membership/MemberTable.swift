@@ -98,6 +98,8 @@ struct MemberTable: Sendable {
   /// Adds members and refreshes the addresses of those there; returns the slots that are new.
   mutating func admit(_ peers: [AdmittedPeer], except own: NodeID, now: Instant) -> [Int32] {
     var added: [Int32] = []
+    // Exactly, not doubling: in a simulation of thousands the slack would be most of the memory.
+    if peers.count > 16 { rows.reserveCapacity(rows.count + peers.count) }
     for peer in peers where peer.id != own {
       if let slot = slot(of: peer.id) {
         rows[Int(slot)].peer = peer

@@ -89,7 +89,8 @@ extension Membership {
     // Those who could accuse: everyone present but the suspects, and ourselves.
     let able = table.count(.alive) + table.count(.degraded) + 1
     let needed = min(configuration.accuserThreshold, able)
-    let enough = min(configuration.accusersForMinimum, able)
+    // Among few, two thirds of them: one more that is slow or gone must not hold up the rest.
+    let enough = max(needed, min(configuration.accusersForMinimum, (able * 2 + 2) / 3))
     let count = cases[index].accusations.count
     if count < needed || isDegraded(slot) { return high }
     if count >= enough { return low }
@@ -207,6 +208,7 @@ extension Membership {
 
   /// Whether we are one of them: fewer than enough present members lie between, on either side.
   private func isConfirmer(of slot: Int32) -> Bool {
+    guard configuration.confirmersPerSide > 0 else { return false }
     // The ring without us; we are between `own - 1` and `own`.
     let own = table.ringPosition(of: id)
     return [1, -1].contains { direction in

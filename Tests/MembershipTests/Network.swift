@@ -8,6 +8,7 @@ final class Network {
   private enum Happening {
     case tick(Int)
     case arrival(to: Int, from: Int, [Membership.Message], incarnationOfProcess: Int)
+    case resume(Int)
     case streamResult(at: Int, of: Int, Bool)
   }
 
@@ -53,6 +54,8 @@ final class Network {
   private(set) var accusations = 0
   private(set) var datagramBytes: [Int]
   private(set) var streamBytes: [Int]
+  private(set) var seedContacts: [[String]]
+  private(set) var bootEpochs: [UInt64]
   private(set) var largestDatagram = 0
   var configuration: Membership.Configuration
 
@@ -82,6 +85,8 @@ final class Network {
     skew = [Int64](repeating: 0, count: count)
     datagramBytes = [Int](repeating: 0, count: count)
     streamBytes = [Int](repeating: 0, count: count)
+    seedContacts = [[String]](repeating: [], count: count)
+    bootEpochs = [UInt64](repeating: 0, count: count)
     nodes = []
     // Regions on a plane of 130 ms by 80 ms one way, members within 2 ms of their region.
     let centres = (0..<regions).map { _ in
@@ -129,6 +134,15 @@ final class Network {
     wakeups[i] = .max
   }
 
+  /// The process stands still; what arrives meanwhile is lost.
+  func pause(_ i: Int, for duration: Duration) {
+    isUp[i] = false
+    wakeups[i] = .max
+    push(time + duration.nanoseconds, .resume(i))
+  }
+
+  var elapsed: Duration { .nanoseconds(time) }
+
   func restart(_ i: Int, bootEpoch: UInt64) {
     nodes[i] = makeCore(i, bootEpoch: bootEpoch)
     lives[i] += 1
@@ -159,6 +173,9 @@ final class Network {
       case .arrival(let to, let from, let messages, let life):
         guard isUp[to], lives[to] == life else { continue }
         input(to, .messages(from: id(from), messages))
+      case .resume(let i):
+        isUp[i] = true
+        input(i, .tick)
       case .streamResult(let at, let of, let reachable):
         if isUp[at] { input(at, .streamProbeResult(id(of), reachable: reachable)) }
       }
@@ -201,7 +218,8 @@ final class Network {
           ? delay(i, target) * 2 + retransmissions(i, target) + retransmissions(target, i)
           : 3_000_000_000
         push(time + wait, .streamResult(at: i, of: target, answers && wait < 3_000_000_000))
-      case .contactSeed, .persistBootEpoch: break
+      case .contactSeed(let address): seedContacts[i].append(address)
+      case .persistBootEpoch(let epoch): bootEpochs[i] = epoch
       case .event(let event): note(event, i)
       }
     }
@@ -215,10 +233,18 @@ final class Network {
 
   private func isReachable(_ a: Int, _ b: Int) -> Bool { isUp[b] && group[a] == group[b] }
 
-  private func delay(_ a: Int, _ b: Int) -> Int64 {
+  /// Without jitter.
+  func roundTrip(_ a: Int, _ b: Int) -> Duration {
+    .microseconds(Int64(2000 * distance(a, b)))
+  }
+
+  private func distance(_ a: Int, _ b: Int) -> Double {
     let (dx, dy) = (places[a].0 - places[b].0, places[a].1 - places[b].1)
-    let milliseconds = (dx * dx + dy * dy).squareRoot() + 0.5
-    return Int64(milliseconds * 1e6 * Double.random(in: 1..<1.1, using: &rng))
+    return (dx * dx + dy * dy).squareRoot() + 0.5
+  }
+
+  private func delay(_ a: Int, _ b: Int) -> Int64 {
+    Int64(distance(a, b) * 1e6 * Double.random(in: 1..<1.1, using: &rng))
   }
 
   /// What TCP's retransmissions cost: a second, doubling.
