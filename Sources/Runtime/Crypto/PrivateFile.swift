@@ -7,6 +7,10 @@ struct FileError: Error, Hashable, Sendable {
   var code: Int32
   var reason: String { String(cString: strerror(code)) }
   var isMissing: Bool { code == ENOENT }
+  var isDiskFull: Bool { code == ENOSPC || code == EDQUOT }
+
+  /// The file was read, and is not what it should be.
+  static let unfit = FileError(code: EINVAL)
 
   static var last: FileError { FileError(code: errno) }
 }
