@@ -14,9 +14,11 @@ public struct AntiEntropy: Sendable {
     /// A set that changes all the time puts a session off this long, no longer.
     public var deferral: Duration = .seconds(2)
     public var checkInterval: Duration = .seconds(10)
-    public var questionTimeout: Duration = .seconds(1)
-    public var deliveryTimeout: Duration = .seconds(3)
-    public var attempts = 4
+    /// Until a question is asked again (four round trips, if that is more), doubling up to fourfold.
+    public var questionTimeout: Duration = .milliseconds(500)
+    /// The same for changesets, since the last of them came.
+    public var deliveryTimeout: Duration = .seconds(2)
+    public var attempts = 6
     /// Sessions that we begin, in all (in one scope: one), and those that follow another's offer.
     public var sessions = 4
     public var answeringSessions = 16
@@ -26,6 +28,8 @@ public struct AntiEntropy: Sendable {
     public var fullSyncs = 16
     /// Changesets offered in one session; the rest waits for the next.
     public var offered = 16_384
+    /// What a session brings is announced to neighbours up to so many changesets.
+    public var announcedDifferences = 256
     /// Digests, symbols, ranges, offers, per peer.
     public var controlBudget = ByteBudget.Limit(bytesPerSecond: 65_536, burst: 1_048_576)
     /// Changesets that were asked for, per peer. Apart from the above, since a joining peer fetches
@@ -63,6 +67,8 @@ public struct AntiEntropy: Sendable {
   var budgets: [NodeID: Budgets] = [:]
   /// Who streams a whole set from here, and when it last asked.
   var fullSyncs: [NodeID: Instant] = [:]
+  /// Keys of `scopes`, ascending.
+  var scopeOrder: [Scope] = []
   private var advertised = 0
 
   public init(local: NodeID, options: Options = Options(), seed: UInt64) {
@@ -82,7 +88,7 @@ public struct AntiEntropy: Sendable {
   /// Digests to put into a probe or an ack to a peer: those of a few scopes that it shares, others
   /// the next time.
   public mutating func advertisement(to peer: NodeID, limit: Int = 4) -> [ScopeDigest] {
-    let shared = scopes.keys.filter { scopes[$0]?.isMember(peer) ?? false }.sorted()
+    let shared = scopeOrder.filter { scopes[$0]?.isMember(peer) ?? false }
     guard !shared.isEmpty, limit > 0 else { return [] }
     advertised = (advertised &+ limit) % (1 << 30)
     return (0..<min(limit, shared.count)).map { i in
@@ -104,6 +110,7 @@ public struct AntiEntropy: Sendable {
       dropGone(now: now, effects: &effects)
     case .scopeDropped(let scope):
       scopes[scope] = nil
+      scopeOrder = scopes.keys.sorted()
       dropGone(now: now, effects: &effects)
     case .digests(let digests, let peer):
       receive(digests: digests, answer: false, from: peer, now: now, effects: &effects)
@@ -121,6 +128,7 @@ public struct AntiEntropy: Sendable {
     guard scopes[scope] == nil else { return }
     let first = now + .random(upTo: options.checkInterval, using: &rng)
     scopes[scope] = ScopeState(now: now, nextCheck: first)
+    scopeOrder = scopes.keys.sorted()
   }
 
   private mutating func change(

@@ -119,12 +119,17 @@ extension AntiEntropy {
       if let known = remote ?? session.remote {
         note(known, of: scope, peer, dueIn: wait, now: now)
       }
-    } else if let mismatch = scopes[scope]?.mismatches[peer] {
-      scopes[scope]?.mismatches[peer]?.due = max(mismatch.due, now + wait)
+    } else if scopes[scope]?.mismatches[peer] != nil {
+      postpone(scope, peer, until: now + wait)
     } else if let remote, count(scope) == 0 {
       // It has something, we have nothing: it leaves it to us to ask for it.
       note(remote, of: scope, peer, dueIn: .zero, now: now)
     }
+  }
+
+  private mutating func postpone(_ scope: Scope, _ peer: NodeID, until instant: Instant) {
+    guard let due = scopes[scope]?.mismatches[peer]?.due else { return }
+    scopes[scope]?.mismatches[peer]?.due = max(due, instant)
   }
 
   // MARK: Delivering
@@ -134,6 +139,8 @@ extension AntiEntropy {
     effects: inout [SyncEffect]
   ) {
     guard let index = scopes[want.scope]?.index else { return }
+    // It is fetching what differs: asking it the same meanwhile would offer it all of that again.
+    postpone(want.scope, peer, until: now + .seconds(1) + roundTrip(want.scope, peer) * 2)
     guard admitFullSync(want, peer, now: now) else {
       let others = members(of: want.scope, otherThan: peer)
       refer(want.scope, peer, to: others, retry: .seconds(5), now: now, effects: &effects)

@@ -62,7 +62,7 @@ extension AntiEntropy {
   }
 
   mutating func greet(_ peer: NodeID, now: Instant, effects: inout [SyncEffect]) {
-    let shared = scopes.keys.filter { scopes[$0]?.isMember(peer) ?? false }.sorted()
+    let shared = scopeOrder.filter { scopes[$0]?.isMember(peer) ?? false }
     for start in stride(from: 0, to: shared.count, by: 16) {
       let digests = shared[start..<min(start + 16, shared.count)].map {
         ScopeDigest(scope: $0, digest: digest($0))
@@ -110,7 +110,7 @@ extension AntiEntropy {
 
   mutating func advance(now: Instant, effects: inout [SyncEffect]) {
     for key in sessions.keys.sorted() { advance(key, now: now, effects: &effects) }
-    for scope in scopes.keys.sorted() {
+    for scope in scopeOrder {
       if let due = scopes[scope]?.nextCheck, due <= now {
         check(scope, now: now, effects: &effects)
       }
@@ -183,7 +183,7 @@ extension AntiEntropy {
       let deadline = now + timeout(key, options.deliveryTimeout, attempt: attempts + 1)
       if let part = sessions[key]?.fetch.retry(number, deadline: deadline) {
         let want = Want(scope: key.scope, request: number, part: part)
-        sendInSession(key, .want(want), now: now, effects: &effects)
+        sendInSession(key, .want(want), reliable: true, now: now, effects: &effects)
       }
     }
     pump(key, now: now, effects: &effects)
@@ -194,7 +194,7 @@ extension AntiEntropy {
     _ key: SyncSession.Key, _ base: Duration, attempt: Int
   ) -> Duration {
     let patient = max(base, roundTrip(key.scope, key.peer) * 4)
-    let doubled = patient * (1 << min(max(0, attempt - 1), 6))
+    let doubled = patient * (1 << min(max(0, attempt - 1), 2))
     return doubled + .random(upTo: doubled / 4, using: &rng)
   }
 

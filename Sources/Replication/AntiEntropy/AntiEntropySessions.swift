@@ -35,13 +35,15 @@ extension AntiEntropy {
     let deadline = now + timeout(key, options.questionTimeout, attempt: attempt)
     sessions[key]?.question = .init(message: message, deadline: deadline, attempts: attempt)
     sessions[key]?.rounds += 1
-    sendInSession(key, message, now: now, effects: &effects)
+    // A datagram was lost, or the path takes none: once more by stream.
+    sendInSession(key, message, reliable: attempt > 1, now: now, effects: &effects)
   }
 
   mutating func sendInSession(
-    _ key: SyncSession.Key, _ message: SyncMessage, now: Instant, effects: inout [SyncEffect]
+    _ key: SyncSession.Key, _ message: SyncMessage, reliable: Bool = false, now: Instant,
+    effects: inout [SyncEffect]
   ) {
-    if send(message, to: key.peer, now: now, effects: &effects) {
+    if send(message, to: key.peer, reliable: reliable, now: now, effects: &effects) {
       sessions[key]?.controlBytes += message.encodedSize
     } else {
       // The message is repeated when its time runs out, which is not before the pause is over.
@@ -264,11 +266,16 @@ extension AntiEntropy {
       effects.append(.event(.refused("delivery that nobody asked for", from: peer)))
       return
     }
+    let patience = now + timeout(key, options.deliveryTimeout, attempt: 1)
+    sessions[key]?.fetch.extend(until: patience)
     let wanted = asked.filter { $0.scope == key.scope }
     for changeset in wanted { scopes[key.scope]?.release(changeset.id.words.0) }
     if sessions[key]?.kind == .full { sessions[key]?.lacked += wanted.count }
     sessions[key]?.changesetBytes += delivery.changesets.reduce(0) { $0 + $1.encodedSize }
-    if !wanted.isEmpty { effects.append(.deliver(wanted, from: peer, .reconciled)) }
+    if !wanted.isEmpty {
+      let few = (sessions[key]?.lacked ?? 0) <= options.announcedDifferences
+      effects.append(.deliver(wanted, from: peer, few ? .reconciled : .bulk))
+    }
     pump(key, now: now, effects: &effects)
   }
 

@@ -153,6 +153,13 @@ struct FetchQueue: Sendable {
 
   func attempts(_ number: UInt32) -> Int { underWay[number]?.attempts ?? 0 }
 
+  /// Something came: what else is under way may be behind it on the same stream.
+  mutating func extend(until instant: Instant) {
+    for (number, request) in underWay where request.deadline < instant {
+      underWay[number]?.deadline = instant
+    }
+  }
+
   /// Lets everything under way be asked for again at `instant`: the other side is out of budget.
   mutating func postpone(until instant: Instant) {
     for number in underWay.keys {

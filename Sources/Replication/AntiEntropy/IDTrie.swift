@@ -139,7 +139,14 @@ extension IDTrie {
   /// Up to `limit` IDs of a range, ascending, those beyond `after` only.
   public func ids(in range: RangePrefix, after: Digest? = nil, limit: Int) -> [Digest] {
     var found: [Digest] = []
-    collect(node: 0, at: .all, in: range, after: after, limit: limit, into: &found)
+    var node = 0
+    var place = RangePrefix.all
+    while place.nibbles < range.nibbles, !nodes[node].isLeaf {
+      let digit = range.digit(place.nibbles)
+      node = nodes[node].children + digit
+      place = place.child(digit) ?? range
+    }
+    collect(node: node, at: place, in: range, after: after, limit: limit, into: &found)
     return found
   }
 
@@ -147,9 +154,7 @@ extension IDTrie {
     node: Int, at place: RangePrefix, in range: RangePrefix, after: Digest?, limit: Int,
     into found: inout [Digest]
   ) {
-    guard nodes[node].count > 0, found.count < limit, place.overlaps(range),
-      place.reaches(beyond: after)
-    else { return }
+    guard nodes[node].count > 0, found.count < limit, place.reaches(beyond: after) else { return }
     if nodes[node].isLeaf {
       for id in nodes[node].ids where range.contains(id) && after.map({ id > $0 }) ?? true {
         guard found.count < limit else { return }
@@ -196,10 +201,6 @@ extension RangePrefix {
   /// The greatest word in the range.
   private var lastWord: UInt64 {
     nibbles == 16 ? word : word | ~0 >> UInt64(4 * nibbles)
-  }
-
-  fileprivate func overlaps(_ other: RangePrefix) -> Bool {
-    word <= other.lastWord && other.word <= lastWord
   }
 
   fileprivate func reaches(beyond after: Digest?) -> Bool {

@@ -63,6 +63,9 @@ public struct Dissemination: Sendable {
   private var links: [NodeID: Link] = [:]
   private var recent: RecentIDs
   private var missing: [Digest: Missing] = [:]
+  /// No link has to be flushed, and nothing grafted, before these.
+  private var flushAt = Instant.distantFuture
+  private var graftAt = Instant.distantFuture
 
   public init(local: NodeID, options: Options = Options(), seed: UInt64) {
     self.local = local
@@ -101,7 +104,8 @@ public struct Dissemination: Sendable {
   }
 
   public var nextDeadline: Instant? {
-    (links.values.compactMap(\.flushAt) + missing.values.map(\.due)).min()
+    let next = min(flushAt, graftAt)
+    return next == .distantFuture ? nil : next
   }
 
   // MARK: Overlay
@@ -147,7 +151,7 @@ public struct Dissemination: Sendable {
       let eager = arrival == .pushed && links[peer]?.lazy.contains(changeset.scope) != true
       if eager, push([changeset], to: peer, now: now, effects: &effects) {
         copies += 1
-      } else {
+      } else if arrival != .bulk {
         queue(changeset.id, to: peer, now: now)
       }
     }
@@ -173,7 +177,10 @@ public struct Dissemination: Sendable {
     open(peer, now: now)
     guard let count = links[peer]?.queue.count, count < options.queued else { return }
     links[peer]?.queue.append(id)
-    if links[peer]?.flushAt == nil { links[peer]?.flushAt = now + options.announceDelay }
+    if links[peer]?.flushAt == nil {
+      links[peer]?.flushAt = now + options.announceDelay
+      flushAt = min(flushAt, now + options.announceDelay)
+    }
   }
 
   // MARK: Receiving
@@ -245,6 +252,7 @@ public struct Dissemination: Sendable {
     } else if missing.count < options.missing {
       let wait = max(options.graftDelay, roundTrip(peer) * 3 / 2)
       missing[id] = Missing(holders: [peer], due: now + wait)
+      graftAt = min(graftAt, now + wait)
     }
   }
 
@@ -278,17 +286,24 @@ public struct Dissemination: Sendable {
   private mutating func advance(
     source: some SyncSource, now: Instant, effects: inout [SyncEffect]
   ) {
-    let due = links.filter { $0.value.flushAt.map { $0 <= now } ?? false }.keys.sorted()
-    for peer in due { flush(peer, source: source, now: now, effects: &effects) }
-    graft(source: source, now: now, effects: &effects)
+    if flushAt <= now {
+      let due = links.filter { $0.value.flushAt.map { $0 <= now } ?? false }.keys.sorted()
+      for peer in due { flush(peer, now: now, effects: &effects) }
+      flushAt = links.values.compactMap(\.flushAt).min() ?? .distantFuture
+    }
+    if graftAt <= now {
+      graft(source: source, now: now, effects: &effects)
+      // In batches, too: many that fall due one by one would each cost a message and a search.
+      let next = missing.values.map(\.due).min() ?? .distantFuture
+      graftAt = max(next, now + options.announceDelay)
+      if missing.isEmpty { graftAt = .distantFuture }
+    }
   }
 
   /// IDs in one announcement: as many as a datagram takes.
   private static let announced = 32
 
-  private mutating func flush(
-    _ peer: NodeID, source: some SyncSource, now: Instant, effects: inout [SyncEffect]
-  ) {
+  private mutating func flush(_ peer: NodeID, now: Instant, effects: inout [SyncEffect]) {
     links[peer]?.flushAt = nil
     guard let queue = links[peer]?.queue else { return }
     links[peer]?.queue = []

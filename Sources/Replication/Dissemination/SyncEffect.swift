@@ -12,10 +12,15 @@ public enum SyncEffect: Hashable, Sendable {
   case event(SyncEvent)
 }
 
-/// How a changeset came: pushed ones are pushed on, what anti-entropy brings is announced.
+/// How a changeset came, and so how it goes on.
 public enum Arrival: Hashable, Sendable {
+  /// New: pushed on.
   case pushed
+  /// One of a few that anti-entropy brought: announced.
   case reconciled
+  /// One of many that anti-entropy brought, or of a whole set: others have them already, or find out by
+  /// their digests, which is cheaper than a word about each.
+  case bulk
 }
 
 /// Counted by the daemon, asserted by tests.
