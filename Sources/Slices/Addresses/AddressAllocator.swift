@@ -124,8 +124,10 @@ public struct AddressAllocator: Hashable, Sendable {
     if let address = allocations.removeValue(forKey: key) { taken.remove(address) }
   }
 
-  /// Releases what is not in use any more.
-  public mutating func keepOnly(_ keys: Set<Key>) {
-    for key in allocations.keys.filter({ !keys.contains($0) }) { release(key) }
+  /// Releases the endpoints that are gone; nodes and services stay.
+  public mutating func releaseEndpoints(except keys: Set<Key>) {
+    for key in allocations.keys {
+      if case .endpoint = key, !keys.contains(key) { release(key) }
+    }
   }
 }

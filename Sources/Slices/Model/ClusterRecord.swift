@@ -58,8 +58,8 @@ extension ClusterAdmission {
       }
     }
     if !reader.isAbsent("consent") {
-      consent = reader.texts("consent", limit: Self.consentLimit, allowed: Names.labelRule) {
-        Names.isLabel($0) ? $0 : nil
+      consent = reader.texts("consent", limit: Self.consentLimit, allowed: NameRules.labelRule) {
+        NameRules.isLabel($0) ? $0 : nil
       }.sorted()
     }
     guard errors.isEmpty else { throw errors.result }

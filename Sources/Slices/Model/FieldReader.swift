@@ -94,7 +94,7 @@ struct FieldReader {
   }
 
   mutating func label(_ name: String) -> String? {
-    parsed(name, allowed: Names.labelRule) { Names.isLabel($0) ? $0 : nil }
+    parsed(name, allowed: NameRules.labelRule) { NameRules.isLabel($0) ? $0 : nil }
   }
 
   /// One of a few names, spelt exactly.
@@ -103,7 +103,7 @@ struct FieldReader {
     guard let text = string(name) else { return nil }
     if let value = T(rawValue: text) { return value }
     let names = T.allCases.map(\.rawValue)
-    let hint = Names.nearest(to: text, among: names).map { "; did you mean \($0)?" } ?? ""
+    let hint = NameRules.nearest(to: text, among: names).map { "; did you mean \($0)?" } ?? ""
     report(
       name, "\(Self.quoted(text)) is not known\(hint)", allowed: names.joined(separator: ", "))
     return nil
@@ -179,7 +179,8 @@ struct FieldReader {
   /// written them.
   func refuseUnknownFields() {
     for field in fields where !known.contains(field.name) {
-      let hint = Names.nearest(to: field.name, among: known).map { "; did you mean \($0)?" } ?? ""
+      let hint =
+        NameRules.nearest(to: field.name, among: known).map { "; did you mean \($0)?" } ?? ""
       errors.add(
         path(of: Self.bare(field.name)), "unknown field\(hint)",
         allowed: known.sorted().joined(separator: ", "))

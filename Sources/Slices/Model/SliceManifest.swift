@@ -168,7 +168,8 @@ public enum Manifest: Hashable, Sendable {
     if let kind, kinds.contains(kind) { return kind }
     if kind != nil || reader.isAbsent("kind") {
       let hint =
-        kind.flatMap { Names.nearest(to: $0, among: kinds) }.map { "; did you mean \($0)?" } ?? ""
+        kind.flatMap { NameRules.nearest(to: $0, among: kinds) }.map { "; did you mean \($0)?" }
+        ?? ""
       reader.report(
         "kind",
         (kind.map { "\(FieldReader.quoted($0)) is not known" } ?? "is missing") + hint,
@@ -183,7 +184,7 @@ public enum Manifest: Hashable, Sendable {
       return ""
     }
     let name = metadata.label("name")
-    if metadata.isAbsent("name") { metadata.missing("name", allowed: Names.labelRule) }
+    if metadata.isAbsent("name") { metadata.missing("name", allowed: NameRules.labelRule) }
     metadata.refuseUnknownFields()
     return name ?? ""
   }

@@ -55,9 +55,9 @@ extension SliceMember: SliceSection {
   init(cluster: String, reading reader: inout FieldReader) {
     self.cluster = cluster
     namespaces = reader.texts(
-      "namespaces", limit: Self.namespaceLimit, allowed: Names.labelRule
-    ) { Names.isLabel($0) ? $0 : nil }.sorted()
-    for namespace in namespaces where Names.isSystemNamespace(namespace) {
+      "namespaces", limit: Self.namespaceLimit, allowed: NameRules.labelRule
+    ) { NameRules.isLabel($0) ? $0 : nil }.sorted()
+    for namespace in namespaces where NameRules.isSystemNamespace(namespace) {
       reader.report("namespaces", "\"\(namespace)\" belongs to the cluster itself")
     }
     block = reader.integer("block", in: 0...BlockLayout.clusterRange.upperBound - 1)

@@ -43,7 +43,7 @@ public struct ClusterPair: Hashable, Comparable, Sendable, CustomStringConvertib
 }
 
 /// How workloads get at slice addresses.
-public enum Overlay: String, CaseIterable, Hashable, Sendable {
+public enum SliceOverlay: String, CaseIterable, Hashable, Sendable {
   /// Nodes and exported endpoints have slice addresses; no change of the CNI. The default.
   case service
   /// Every pod has a slice address.
@@ -59,13 +59,13 @@ public struct SliceNetwork: Hashable, Sendable {
   /// 2...1024, default 16; sets the block size.
   public var maxClusters: Int
   public var topology: Topology
-  public var overlay: Overlay
+  public var overlay: SliceOverlay
 
   public static let defaultMaxClusters = 16
 
   public init(
     cidr: IPPrefix?, maxClusters: Int = defaultMaxClusters, topology: Topology = .fullMesh,
-    overlay: Overlay = .service
+    overlay: SliceOverlay = .service
   ) {
     self.cidr = cidr
     self.maxClusters = maxClusters
@@ -81,7 +81,7 @@ public struct SliceNetwork: Hashable, Sendable {
 
 extension SliceNetwork: SliceSection {
   init(reading reader: inout FieldReader) {
-    overlay = reader.choice("overlay", of: Overlay.self) ?? .service
+    overlay = reader.choice("overlay", of: SliceOverlay.self) ?? .service
     maxClusters =
       reader.integer("maxClusters", in: BlockLayout.clusterRange) ?? Self.defaultMaxClusters
     topology = Topology(reading: &reader)
@@ -135,8 +135,8 @@ extension Topology {
       return
     }
     let mode = reader.string("mode")
-    let hubs = reader.texts("hubs", limit: Self.memberLimit, allowed: Names.labelRule) {
-      Names.isLabel($0) ? $0 : nil
+    let hubs = reader.texts("hubs", limit: Self.memberLimit, allowed: NameRules.labelRule) {
+      NameRules.isLabel($0) ? $0 : nil
     }
     let links = Self.readLinks(&reader)
     reader.refuseUnknownFields()
@@ -153,7 +153,8 @@ extension Topology {
       if !hubs.isEmpty { reader.report("hubs", "does not go with Custom") }
     case .some(let other):
       self = .fullMesh
-      let hint = Names.nearest(to: other, among: Self.modes).map { "; did you mean \($0)?" } ?? ""
+      let hint =
+        NameRules.nearest(to: other, among: Self.modes).map { "; did you mean \($0)?" } ?? ""
       reader.report(
         "mode", "\(FieldReader.quoted(other)) is not known\(hint)",
         allowed: Self.modes.joined(separator: ", "))

@@ -16,7 +16,7 @@ public enum SlicePath: Hashable, Sendable {
   /// `nil` where it is no register of this model.
   public init?(_ path: String) {
     let parts = path.split(separator: "/", omittingEmptySubsequences: false).map { String($0) }
-    guard parts.count >= 2, parts.allSatisfy({ Names.isLabel($0) }) else { return nil }
+    guard parts.count >= 2, parts.allSatisfy({ NameRules.isLabel($0) }) else { return nil }
     switch (parts[0], parts.count) {
     case ("cluster", 2): self = .cluster(parts[1])
     case ("cluster", 3) where parts[2] == "info": self = .clusterInfo(parts[1])

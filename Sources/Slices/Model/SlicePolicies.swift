@@ -41,8 +41,8 @@ extension SliceIsolation: SliceSection {
   init(reading reader: inout FieldReader) {
     enabled = reader.bool("enabled") ?? false
     allowedNamespaces = reader.texts(
-      "allowedNamespaces", limit: SliceMember.namespaceLimit, allowed: Names.labelRule
-    ) { Names.isLabel($0) ? $0 : nil }.sorted()
+      "allowedNamespaces", limit: SliceMember.namespaceLimit, allowed: NameRules.labelRule
+    ) { NameRules.isLabel($0) ? $0 : nil }.sorted()
     ports = []
     for (value, path) in reader.list("ports", limit: Self.portLimit) {
       let map: Value = value.integer.map { ["port": .integer($0)] } ?? value

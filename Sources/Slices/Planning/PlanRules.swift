@@ -49,7 +49,7 @@ struct PlanRules<Source: RegisterSource> {
       if case .cluster(let name) = SlicePath($0) { name } else { String?.none }
     }
     let hint =
-      Names.nearest(to: member.cluster, among: known).map { "; did you mean \($0)?" } ?? ""
+      NameRules.nearest(to: member.cluster, among: known).map { "; did you mean \($0)?" } ?? ""
     errors.add(
       "\(path).cluster", "no cluster \"\(member.cluster)\" is admitted\(hint)",
       allowed: known.prefix(16).joined(separator: ", "))

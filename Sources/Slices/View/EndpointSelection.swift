@@ -23,6 +23,19 @@ public struct Reachability: Hashable, Sendable {
     self.stale = stale
   }
 
+  /// Without what makes no difference to a selection: measured times go on changing for ever, their
+  /// order does not.
+  public func whatCounts(for policy: SliceDNS.Policy) -> Reachability {
+    var out = self
+    out.stale = []
+    out.rttMicroseconds = [:]
+    if policy == .nearest {
+      let order = rttMicroseconds.sorted { ($0.value, $0.key) < ($1.value, $1.key) }
+      for (rank, entry) in order.enumerated() { out.rttMicroseconds[entry.key] = rank }
+    }
+    return out
+  }
+
   public func canReach(_ cluster: String) -> Bool {
     cluster == local || reachable.contains(cluster)
   }

@@ -6,6 +6,7 @@ struct ExportResolver {
   let members: [MemberView]
 
   func resolve(into view: inout SliceView) {
+    let overlay = draft.network?.section.overlay
     var exports: [ServiceExport] = []
     var paths: [ServiceKey: Int] = [:]
     let members = Dictionary(
@@ -33,7 +34,8 @@ struct ExportResolver {
       var strangers = 0
       for endpoint in shard.endpoints {
         // Whoever names an address outside its block would draw others' traffic to itself.
-        if let block = member.block, block.contains(endpoint.address) {
+        // Without an overlay there is no traffic to draw: addresses are what they are.
+        if overlay == SliceOverlay.none || member.block?.contains(endpoint.address) == true {
           exports[index].endpoints.append(endpoint)
         } else {
           strangers += 1

@@ -126,7 +126,7 @@ extension ServiceExport: SliceSection {
     createdMilliseconds = UInt64(reader.integer("created", in: 0...Int.max) ?? 0)
     aliases = reader.texts(
       "aliases", limit: Self.aliasLimit, allowed: "labels joined by dots"
-    ) { Names.isDomain($0) ? $0 : nil }
+    ) { NameRules.isDomain($0) ? $0 : nil }
     let timeout = reader.integer("sessionAffinityTimeoutSeconds", in: 1...86_400)
     switch reader.string("sessionAffinity") {
     case nil, "None": sessionAffinity = .none
@@ -182,7 +182,7 @@ extension ServicePort {
       var reader = FieldReader(value, at: path, errors: parent.errors)
       let name =
         reader.parsed("name", allowed: "a port name of at most 15 of a-z, 0-9 and '-'") {
-          Names.isPortName($0) || $0.isEmpty ? $0 : nil
+          NameRules.isPortName($0) || $0.isEmpty ? $0 : nil
         } ?? ""
       let port = reader.integer("port", in: 1...65535)
       if reader.isAbsent("port") { reader.missing("port", allowed: "1 to 65535") }

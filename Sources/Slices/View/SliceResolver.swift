@@ -139,7 +139,7 @@ struct SliceResolver {
     let consent = clusters[member.cluster]?.admission.consent.map { Set($0) }
     let rivals = (slicesByCluster[member.cluster] ?? []).filter { $0 != draft.name }
     return member.namespaces.filter { namespace in
-      if Names.isSystemNamespace(namespace) || consent?.contains(namespace) == false {
+      if NameRules.isSystemNamespace(namespace) || consent?.contains(namespace) == false {
         problems.append(
           ViewProblem(
             path: path, reason: .notConsented,
