@@ -134,8 +134,8 @@ public struct ConfigurationLoader: Sendable {
     // The right name at the wrong depth is as frequent as a typing error.
     let elsewhere = ConfigurationOption.all.map(\.name).filter { $0.hasSuffix("." + last) }
     let near =
-      Names.nearest(to: last, among: siblings).map { parent.isEmpty ? $0 : "\(parent).\($0)" }
-      ?? elsewhere.first ?? Names.nearest(to: name, among: ConfigurationOption.all.map(\.name))
+      NameRules.nearest(to: last, among: siblings).map { parent.isEmpty ? $0 : "\(parent).\($0)" }
+      ?? elsewhere.first ?? NameRules.nearest(to: name, among: ConfigurationOption.all.map(\.name))
     return file.error(
       name, "unknown option" + (near.map { "; did you mean \($0)?" } ?? ""),
       allowed: siblings.joined(separator: ", "))
@@ -205,7 +205,7 @@ public struct ConfigurationLoader: Sendable {
     let known = ConfigurationOption.all.map(\.environmentName)
     return environment.keys.sorted().compactMap { name in
       guard name.hasPrefix("STARLING_"), !known.contains(name),
-        let near = Names.nearest(to: name, among: known), abs(near.count - name.count) <= 2
+        let near = NameRules.nearest(to: name, among: known), abs(near.count - name.count) <= 2
       else { return nil }
       return (name, near)
     }

@@ -135,7 +135,7 @@ extension ConfigurationOption.Kind {
   public var allowed: String {
     switch self {
     case .path(let limit): "a path of at most \(limit) bytes"
-    case .label: Names.labelRule
+    case .label: NameRules.labelRule
     case .secret: "one line of text"
     case .choice(let names): names.joined(separator: ", ")
     case .integer(let range): "a whole number from \(range.lowerBound) to \(range.upperBound)"
@@ -167,7 +167,7 @@ extension ConfigurationOption.Kind {
     switch self {
     case .path(let limit):
       !text.isEmpty && text.utf8.count <= limit && !text.utf8.contains(0)
-    case .label: Names.isLabel(text)
+    case .label: NameRules.isLabel(text)
     case .secret: !text.isEmpty && text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f }
     case .choice(let names): names.contains(text)
     case .duration(let range): TimeSpan(text).map { range.contains($0.milliseconds) } ?? false
@@ -189,7 +189,7 @@ extension ConfigurationOption.Kind {
     }
     let name = host.lowercased()
     // All digits and dots is a mistyped address, not a name.
-    return number > 0 && Names.isDomain(name) && name.contains { $0.isLetter }
+    return number > 0 && NameRules.isDomain(name) && name.contains { $0.isLetter }
   }
 
   /// How the environment and flags write it: lists are separated by commas.
