@@ -232,7 +232,9 @@ public struct Dissemination: Sendable {
   private mutating func countDuplicate(
     _ scope: Scope, from peer: NodeID, now: Instant, effects: inout [SyncEffect]
   ) {
-    guard options.trees, neighbours(scope).contains(peer) else { return }
+    // Whoever pushes to us, our neighbour or not: nearness is not symmetric.
+    guard options.trees, members[scope]?[peer] != nil else { return }
+    open(peer, now: now)
     let duplicates = (links[peer]?.duplicates[scope] ?? 0) + 1
     links[peer]?.duplicates[scope] = duplicates
     if duplicates >= options.pruneAfter {
