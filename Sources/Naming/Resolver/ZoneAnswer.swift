@@ -33,7 +33,10 @@ struct ZoneAnswer {
       }
       answered = true
     }
-    if type == RecordType.srv || type == RecordType.any, !found.services.isEmpty {
+    // Targets are relative to a zone, so an alias outside of all zones has addresses only.
+    if type == RecordType.srv || type == RecordType.any, !found.services.isEmpty,
+      zone.kind != .absolute
+    {
       services(found.services, names, ttl, &reply, &out)
       answered = true
     }

@@ -87,14 +87,12 @@ private struct SliceNamesBuilder {
     let all = ports.flatMap { port in
       targets.map { ServiceTarget(port: port.port, target: $0) }
     }
-    // SRV targets are relative to a zone, so a name outside of them has addresses only.
-    let isAbsolute = kinds == .absolute
     names.add(labels, kinds) {
       $0.addresses += record.addresses
       $0.isSampled = record.isSampled
-      if !isAbsolute { $0.services += all }
+      $0.services += all
     }
-    guard !isAbsolute else { return }
+    guard kinds != .absolute else { return }
     for port in ports where !port.name.isEmpty {
       let prefix = ["_\(port.name)", "_\(port.transport.rawValue.lowercased())"]
       names.add(prefix + labels, kinds) {

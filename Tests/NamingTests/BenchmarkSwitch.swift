@@ -1,0 +1,3 @@
+import Foundation
+
+let benchmarksAreOn = ProcessInfo.processInfo.environment["STARLING_BENCH"] != nil
