@@ -10,6 +10,8 @@ struct Broadcasts: Sendable {
 
   /// Above it the oldest items are dropped: synchronisation brings what they said.
   static let limit = 512
+  /// Above it items are passed on less often.
+  static let crowd = 64
 
   /// Not passed on yet.
   private var fresh: [Item] = []

@@ -7,14 +7,22 @@ extension Membership {
   /// Evidence kept for members that the signed state may admit in a moment.
   static let heldLimit = 128
 
+  /// How evidence came: passed on from member to member, or by comparing views.
+  enum Channel {
+    case gossip
+    case sync
+  }
+
   /// Returns whether it was new.
   @discardableResult
   mutating func apply(
-    _ evidence: Evidence, from sender: NodeID, now: Instant, _ effects: inout [Effect]
+    _ evidence: Evidence, from sender: NodeID, by channel: Channel = .gossip, now: Instant,
+    _ effects: inout [Effect]
   ) -> Bool {
     switch evidence {
     case .record(let record): apply(record, from: sender, now: now, &effects)
-    case .accusation(let accusation): apply(accusation, from: sender, now: now, &effects)
+    case .accusation(let accusation):
+      apply(accusation, from: sender, by: channel, now: now, &effects)
     }
   }
 
@@ -66,11 +74,8 @@ extension Membership {
     }
     setState(slot, state, record: new, now: now, &effects)
     sync.changed(now)
-    // In a storm of joins most is learnt by synchronising; piggybacking it all would cost more.
-    let crowded = broadcasts.count > 64
     broadcast(
-      .record(new), urgent: old == .suspect || old == .dead || state == .left,
-      weight: crowded ? 0.34 : 1, now: now)
+      .record(new), urgent: old == .suspect || old == .dead || state == .left, now: now)
     if !held.isEmpty { retryHeld(about: new.subject, now: now, &effects) }
   }
 
@@ -97,7 +102,8 @@ extension Membership {
   // MARK: Accusations
 
   private mutating func apply(
-    _ accusation: Accusation, from sender: NodeID, now: Instant, _ effects: inout [Effect]
+    _ accusation: Accusation, from sender: NodeID, by channel: Channel, now: Instant,
+    _ effects: inout [Effect]
   ) -> Bool {
     guard accusation.accuser != accusation.subject else {
       return reject(.accusesItself, from: sender, &effects)
@@ -127,10 +133,33 @@ extension Membership {
     guard
       accusation.isSigned(by: key, clusterSet: identity.clusterSet, crypto: crypto)
     else { return reject(.badSignature, from: sender, &effects) }
+    if channel == .sync {
+      return learn(accusation, of: slot, now: now, &effects)
+    }
     guard spendBudget(of: accusation.accuser, now: now) else {
       return reject(.tooBusy, from: sender, &effects)
     }
     suspect(slot, because: accusation, now: now, &effects)
+    return true
+  }
+
+  /// Another view holds against a member what ours does not: a partition has healed, or we are new
+  /// here. The member itself is told, so that it refutes; passing it on to everyone, for half of the
+  /// members at once, would drown the refutations.
+  private mutating func learn(
+    _ accusation: Accusation, of slot: Int32, now: Instant, _ effects: inout [Effect]
+  ) -> Bool {
+    let isFirst = table[slot].caseIndex < 0
+    if isFirst {
+      // One that we could not tell is left for the next comparison; one of which we first heard in
+      // the same breath is likely gone.
+      let isTold = forwards.take(now: now)
+      guard isTold || table[slot].since == now else { return false }
+      if isTold {
+        effects.append(.send(to: accusation.subject, [.evidence([.accusation(accusation)])]))
+      }
+    }
+    suspect(slot, because: accusation, quietly: true, now: now, &effects)
     return true
   }
 

@@ -91,7 +91,9 @@ extension Membership {
     guard table.presentCount > 0 || isLeaving else { return }
     // ceil(log2(members + 1)): a whole number of bits.
     let bits = Int.bitWidth - (table.presentCount + 1).leadingZeroBitCount
-    let times = Double(bits) * configuration.retransmitFactor * weight
+    // Where much happens at once, most is learnt by comparing views; passing it all on costs more.
+    let crowding = broadcasts.count > Broadcasts.crowd && weight <= 1 ? 0.34 : 1
+    let times = Double(bits) * configuration.retransmitFactor * weight * crowding
     broadcasts.add(evidence, transmissions: max(configuration.gossipFanout, Int(times)))
     // A breath's pause lets what arrives together leave together.
     let delay: Duration = urgent ? .milliseconds(10) : configuration.gossipInterval

@@ -43,6 +43,8 @@ public struct Membership: Sendable {
   var flaps: [Int32: Flap] = [:]
   var sync: SyncState
   var corrections = RateLimit(burst: 64, perSecond: 64)
+  /// Accusations passed on to the accused after a comparison of views.
+  var forwards = RateLimit(burst: 64, perSecond: 32)
   var accusationBudgets: [NodeID: RateLimit] = [:]
   var sequence: UInt32
   var probeOrder = ProbeOrder()

@@ -51,7 +51,8 @@ extension Membership {
 
   /// Takes a valid, new accusation into account.
   mutating func suspect(
-    _ slot: Int32, because accusation: Accusation, now: Instant, _ effects: inout [Effect]
+    _ slot: Int32, because accusation: Accusation, quietly: Bool = false, now: Instant,
+    _ effects: inout [Effect]
   ) {
     if table[slot].state == .dead {
       // Kept only as proof for those who come late.
@@ -73,6 +74,7 @@ extension Membership {
     schedule(index)
     effects.append(
       .event(.accused(accusation.subject, accusers: cases[index].accusations.count)))
+    if quietly { return }
     broadcast(.accusation(accusation), urgent: true, now: now)
     if isFirst, accusation.accuser != id, isConfirmer(of: slot) {
       startProbe(of: slot, .confirmation, now, &effects)

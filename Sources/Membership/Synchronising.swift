@@ -12,9 +12,10 @@ struct SyncState: Sendable {
   var due: Instant = .zero
   /// Grows while requests bring nothing new.
   var period: Duration
-  /// The last answer brought so much that there is likely more.
-  var isFruitful = false
-  static let fruitful = 4
+  /// Members whose standing changed since the last request: with many at once, be it a storm, an
+  /// outage or a healed partition, gossip alone is slow and something is always under way.
+  var changes = 0
+  static let turmoil = 4
   /// When the view last changed: right after, differences are normal and gossip is on its way.
   var lastChange: Instant = .zero
   /// How often the present request was redirected.
@@ -31,6 +32,7 @@ struct SyncState: Sendable {
 
   mutating func changed(_ now: Instant) {
     lastChange = now
+    changes += 1
   }
 }
 
@@ -50,14 +52,14 @@ extension Membership {
       return
     }
     guard now >= sync.due, !isLeaving else { return }
-    // A newcomer asks at once and often, the others when gossip has had its time.
+    // A newcomer asks at once and often; others when gossip has had its time, or in turmoil.
     let isYoung = now - started < Self.youth && table.count(.unknown) > 0
-    let isNew = isYoung || sync.isFruitful
-    guard isNew || now - sync.lastChange > configuration.syncPeriodMinimum else { return }
+    let isEager = isYoung || sync.changes >= SyncState.turmoil
+    guard isEager || now - sync.lastChange > configuration.syncPeriodMinimum else { return }
     requestSync(with: slot, now: now, &effects)
-    (sync.isFruitful, sync.redirects) = (false, 0)
-    sync.due = now + (isNew ? .milliseconds(500) : sync.period) + jitter(upTo: .milliseconds(250))
-    if !isNew {
+    (sync.changes, sync.redirects) = (0, 0)
+    sync.due = now + (isEager ? .milliseconds(500) : sync.period) + jitter(upTo: .milliseconds(250))
+    if !isEager {
       sync.period = min(sync.period * 2, configuration.syncPeriodMaximum)
     }
   }
@@ -213,9 +215,8 @@ extension Membership {
     _ records: SyncRecords, from sender: NodeID, now: Instant, _ effects: inout [Effect]
   ) {
     var learned = 0
-    for evidence in records.evidence where apply(evidence, from: sender, now: now, &effects) {
-      learned += 1
-    }
+    for evidence in records.evidence
+    where apply(evidence, from: sender, by: .sync, now: now, &effects) { learned += 1 }
     for hint in records.coordinates {
       guard let slot = table.slot(prefix: hint.prefix), !table[slot].coordinate.isKnown else {
         continue
@@ -223,7 +224,6 @@ extension Membership {
       table[slot].coordinate = hint.coordinate
     }
     if learned > 0 { sync.period = configuration.syncPeriodMinimum }
-    sync.isFruitful = learned >= SyncState.fruitful
     effects.append(.event(.synchronised(with: sender, learned: learned)))
   }
 }

@@ -51,6 +51,7 @@ final class Network {
   private(set) var transitions: [Transition] = []
   private(set) var rejections: [Membership.Rejection: Int] = [:]
   private(set) var refutations = 0
+  private(set) var syncs = 0
   private(set) var accusations = 0
   private(set) var datagramBytes: [Int]
   private(set) var streamBytes: [Int]
@@ -269,6 +270,7 @@ final class Network {
     case .rejected(_, let reason): rejections[reason, default: 0] += 1
     case .refuted: refutations += 1
     case .accused: accusations += 1
+    case .synchronised: syncs += 1
     default: break
     }
   }

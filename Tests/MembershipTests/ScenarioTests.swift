@@ -5,6 +5,17 @@ import Testing
 
 /// The scenarios of the design page on gossip, in virtual time over several seeds.
 @Suite struct ScenarioTests {
+  #if DEBUG
+    /// Debug builds are ten times slower: fewer seeds and shorter runs.
+    static let isQuick = true
+  #else
+    static let isQuick = false
+  #endif
+
+  static func seeds(_ count: UInt64) -> ClosedRange<UInt64> {
+    1...(isQuick ? max(1, count / 4) : count)
+  }
+
   /// Members that have known one another for a while.
   static func settled(
     _ count: Int, seed: UInt64, configuration: Membership.Configuration = .init()
@@ -18,7 +29,9 @@ import Testing
     return network
   }
 
-  @Test(arguments: [(2, 1), (3, 2), (5, 3), (9, 4), (60, 5), (60, 6), (200, 7)] as [(Int, UInt64)])
+  @Test(
+    arguments: [(2, 1), (3, 2), (5, 3), (9, 4), (60, 5), (isQuick ? 60 : 200, 6)] as [(Int, UInt64)]
+  )
   func storm(count: Int, seed: UInt64) throws {
     let network = Network(nodes: count, seed: seed)
     network.startAll()
@@ -28,7 +41,7 @@ import Testing
     #expect(network.datagramBytes.allSatisfy { $0 < 1 << 20 })
   }
 
-  @Test(arguments: 1...10 as ClosedRange<UInt64>)
+  @Test(arguments: seeds(10))
   func crash(seed: UInt64) throws {
     let network = Self.settled(60, seed: seed)
     network.run(for: .milliseconds(Int64(seed) * 137))
@@ -40,7 +53,7 @@ import Testing
     #expect(network.transitions.allSatisfy { $0.subject == 7 })
   }
 
-  @Test(arguments: [2, 3, 4, 6, 12, 30, 300])
+  @Test(arguments: isQuick ? [2, 3, 4, 6, 12, 30] : [2, 3, 4, 6, 12, 30, 300])
   func crashInOtherSizes(count: Int) throws {
     let network = Self.settled(count, seed: UInt64(count))
     network.crash(0)
@@ -55,7 +68,7 @@ import Testing
   }
 
   /// Nothing but the speed of detection may rest on the common order of probes.
-  @Test(arguments: 1...5 as ClosedRange<UInt64>)
+  @Test(arguments: seeds(5))
   func crashWithWrongClocks(seed: UInt64) throws {
     let network = Network(nodes: 60, seed: seed)
     var rng = SeededGenerator(seed: seed)
@@ -72,7 +85,7 @@ import Testing
   }
 
   /// A third of all members goes down at once, confirmers included.
-  @Test(arguments: 1...3 as ClosedRange<UInt64>)
+  @Test(arguments: seeds(3))
   func outage(seed: UInt64) throws {
     let network = Self.settled(60, seed: seed)
     for i in 0..<20 { network.crash(i * 3) }
@@ -81,7 +94,7 @@ import Testing
     #expect(network.falseEvictions().isEmpty)
   }
 
-  @Test(arguments: 1...3 as ClosedRange<UInt64>)
+  @Test(arguments: seeds(3))
   func idle(seed: UInt64) {
     let network = Self.settled(100, seed: seed)
     network.run(for: .seconds(60))
@@ -92,7 +105,7 @@ import Testing
     #expect(network.accusations == 0)
   }
 
-  @Test(arguments: 1...5 as ClosedRange<UInt64>)
+  @Test(arguments: seeds(5))
   func oneway(seed: UInt64) {
     let network = Self.settled(60, seed: seed)
     network.loss = { from, _ in from < 2 ? 0.8 : 0 }
@@ -108,17 +121,17 @@ import Testing
     #expect(network.allKnow(0, [.alive]) && network.allKnow(1, [.alive]), "they recover")
   }
 
-  @Test(arguments: 1...2 as ClosedRange<UInt64>)
+  @Test(arguments: seeds(2))
   func loss30(seed: UInt64) {
     let network = Self.settled(60, seed: seed)
     network.loss = { _, _ in 0.3 }
-    network.run(for: .seconds(600))
+    network.run(for: .seconds(Self.isQuick ? 120 : 600))
     #expect(network.falseEvictions().count <= 1)
     #expect(network.isAccurate)
-    #expect(network.datagramBytes.allSatisfy { $0 / 600 < 4_096 })
+    #expect(network.datagramBytes.allSatisfy { $0 < 600 * 4_096 })
   }
 
-  @Test(arguments: [(1, 60), (2, 60), (3, 3_600)] as [(UInt64, Int)])
+  @Test(arguments: [(1, 60), (2, isQuick ? 120 : 3_600)] as [(UInt64, Int)])
   func heal(seed: UInt64, seconds: Int) throws {
     let network = Self.settled(60, seed: seed)
     for i in 0..<20 { network.group[i] = 1 }
