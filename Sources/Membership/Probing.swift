@@ -66,7 +66,7 @@ extension Membership {
   mutating func startRingProbe(_ now: Now, _ effects: inout [Effect]) {
     let instant = now.instant
     let period = configuration.probePeriod
-    probeDue = instant + period * (1 + localHealth / 2)
+    probeDue = instant + period
     guard table.count > 0, !isLeaving else { return }
     if table.presentCount == 0 {
       // Alone: knock at several doors at once.
