@@ -206,7 +206,10 @@ extension TunnelControl {
       progress = handshake.tls?.advance(bytes)
     }
     var fits = true
-    if let progress { fits = handshake.stream.write(progress.output) }
+    var failure: String?
+    if case .failed(let reason) = progress?.state { failure = reason }
+    // A refusal says more than a TLS alert, and it is repeated to whoever has not heard it.
+    if let progress, failure == nil { fits = handshake.stream.write(progress.output) }
     // Keys before the flight that lets the far side use them.
     if case .finished(let peer) = progress?.state, handshake.phase == .flights {
       handshake.phase = .finished
@@ -219,8 +222,8 @@ extension TunnelControl {
     send(&handshake, link, now, &effects)
     links[number]?[keyPath: attempt] = handshake
     if isOpen(handshake.session) { tickSession(handshake.session, now, &effects) }
-    if case .failed(let reason) = progress?.state {
-      fail(attempt, number, reason, tell: true, now, &effects)
+    if let failure {
+      fail(attempt, number, failure, tell: true, now, &effects)
     } else if !fits {
       fail(attempt, number, "the TLS flight is too long", tell: true, now, &effects)
     }

@@ -78,7 +78,7 @@ public struct TLSProgress: Sendable {
   public enum State: Hashable, Sendable {
     case handshaking
     case finished(TLSPeer)
-    /// The sentence says what was refused; the output may hold an alert for the far side.
+    /// The sentence says what was refused. The far side is told it instead of a TLS alert.
     case failed(String)
   }
 

@@ -1,3 +1,4 @@
 #pragma once
 
 #include "FileStatus.h"
+#include "Tunnel.h"

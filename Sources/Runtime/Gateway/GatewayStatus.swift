@@ -1,4 +1,5 @@
 public import Base
+internal import Tunnel
 
 /// A gateway at one moment: what `starling status --tunnels`, the API and `/metrics` show.
 public struct GatewayStatus: Hashable, Sendable {
@@ -35,7 +36,7 @@ public struct TunnelStatus: Hashable, Sendable {
   public var state: State
   /// The remote address in use.
   public var endpoint: IPEndpoint?
-  /// For example `TLS_AES_256_GCM_SHA384`, data `AES-256-GCM`.
+  /// The TLS 1.3 suite, `TLS_AES_256_GCM_SHA384`; packets are sealed with its AES-256-GCM.
   public var cipher: String?
   public var epoch: UInt64?
   public var keyAge: Duration?
@@ -59,4 +60,49 @@ public struct TunnelStatus: Hashable, Sendable {
   public var rekeys: UInt64
   /// Why the last handshake failed, as a sentence; `nil` once one succeeded.
   public var lastError: String?
+}
+
+extension DropCount {
+  /// The reasons that occurred, sorted by name.
+  static func list(_ counters: [TrafficCounters]) -> [DropCount] {
+    TunnelDrop.allCases.compactMap { reason in
+      let packets = counters.reduce(0) { $0 + $1.drops[reason.rawValue] }
+      return packets == 0 ? nil : DropCount(reason: reason.name, packets: packets)
+    }.sorted { $0.reason < $1.reason }
+  }
+}
+
+extension TunnelStatus {
+  init(
+    _ link: LinkStatus, received: TrafficCounters, sent: TrafficCounters, localExpiry: Int64?
+  ) {
+    slice = link.id.slice
+    cluster = link.id.cluster
+    replica = link.id.replica
+    switch link.state {
+    case .waiting: state = .waiting
+    case .connecting: state = .connecting
+    case .established: state = .established
+    case .unreachable: state = .unreachable
+    }
+    endpoint = link.endpoint
+    cipher = link.peer?.cipher
+    epoch = link.epoch
+    keyAge = link.keyAge
+    roundTripTime = link.roundTripTime
+    jitter = link.jitter
+    loss = link.loss
+    sentPackets = sent.packets
+    sentBytes = sent.bytes
+    receivedPackets = received.packets
+    receivedBytes = received.bytes
+    drops = DropCount.list([received, sent])
+    localCertificateExpiry = link.peer?.localExpiry ?? localExpiry
+    remoteCertificateExpiry = link.peer?.remoteExpiry
+    sessionAge = link.sessionAge
+    handshakes = link.handshakes
+    failedHandshakes = link.failedHandshakes
+    rekeys = link.rekeys
+    lastError = link.lastError
+  }
 }

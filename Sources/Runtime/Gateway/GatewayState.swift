@@ -1,0 +1,193 @@
+internal import Base
+internal import CLinux
+internal import Glibc
+internal import Synchronization
+internal import Tunnel
+
+/// What the control lock guards: the core, the devices, and events that wait to be told.
+struct GatewayState {
+  private struct Slice {
+    var config: TunnelSliceConfig
+    /// `nil` where it could not be made; then it is tried again with every plan.
+    var device: TunnelDevice?
+    /// The device's number in both planes.
+    var number: Int
+    var failure: String?
+  }
+
+  var control: TunnelControl
+  private let port: TunnelPort
+  private let receive: ReceivePlane
+  private let transmit: TransmitPlane
+  private var slices: [String: Slice] = [:]
+  private(set) var events: [GatewayEvent] = []
+  /// Handshake datagrams that the core refused.
+  private(set) var refused = TrafficCounters()
+
+  init(
+    control: TunnelControl, port: TunnelPort, receive: ReceivePlane, transmit: TransmitPlane
+  ) {
+    self.control = control
+    self.port = port
+    self.receive = receive
+    self.transmit = transmit
+  }
+
+  /// Gives one input to the core and does what it says.
+  mutating func handle(_ input: TunnelInput) {
+    var effects: [TunnelEffect] = []
+    control.handle(input, now: GatewayClock.now, effects: &effects)
+    for effect in effects { perform(effect) }
+  }
+
+  mutating func takeEvents() -> [GatewayEvent] {
+    defer { events = [] }
+    return events
+  }
+
+  // MARK: Slices
+
+  /// Makes the devices of these slices, and lets go of the others.
+  mutating func setSlices(_ configs: [TunnelSliceConfig]) {
+    let wanted = Dictionary(configs.map { ($0.slice, $0) }, uniquingKeysWith: { first, _ in first })
+    for (name, slice) in slices.sorted(by: { $0.key < $1.key }) where wanted[name] == nil {
+      receive.state.withLock { $0.devices[slice.number] = -1 }
+      slices[name] = nil
+    }
+    for (name, config) in wanted.sorted(by: { $0.key < $1.key }) {
+      setSlice(name, config)
+    }
+    transmit.setDevices(
+      slices.values.compactMap { slice in
+        slice.device.map { TransmitPlane.Device(number: slice.number, device: $0) }
+      }.sorted { $0.number < $1.number })
+  }
+
+  private mutating func setSlice(_ name: String, _ config: TunnelSliceConfig) {
+    var slice: Slice
+    if let known = slices[name] {
+      slice = known
+    } else {
+      let taken = Set(slices.values.map(\.number))
+      guard let number = (0..<GatewayLimits.devices).first(where: { !taken.contains($0) }) else {
+        events.append(.sliceFailed(slice: name, reason: "too many slices on one gateway"))
+        return
+      }
+      slice = Slice(config: config, device: nil, number: number)
+    }
+    do throws(GatewayError) {
+      if let device = slice.device, slice.config.device == config.device {
+        if slice.config.mtu != config.mtu || slice.config.addresses != config.addresses {
+          try device.configure(config)
+        }
+      } else {
+        slice.device = try TunnelDevice(config)
+      }
+      slice.failure = nil
+    } catch {
+      // Told once, not with every plan.
+      if slice.failure != error.description {
+        events.append(.sliceFailed(slice: name, reason: error.description))
+      }
+      slice.failure = error.description
+    }
+    slice.config = config
+    slices[name] = slice
+    let descriptor = slice.device?.descriptor ?? -1
+    receive.state.withLock { $0.devices[slice.number] = descriptor }
+  }
+
+  /// The links of a plan whose slice is served here.
+  func links(of plan: GatewayPlan) -> [LinkConfig] {
+    plan.peers.compactMap { peer in
+      guard let slice = slices[peer.slice], slice.device != nil else { return nil }
+      return LinkConfig(
+        id: peer.link, endpoints: peer.endpoints, staticKey: peer.staticKey,
+        trust: peer.certificateAuthority + Array(peer.spiffeURI.utf8),
+        localBlocks: slice.config.localBlocks, remoteBlocks: peer.remoteBlocks)
+    }
+  }
+
+  // MARK: Effects
+
+  private mutating func perform(_ effect: TunnelEffect) {
+    switch effect {
+    case .send(let bytes, let endpoint):
+      port.send(bytes, to: endpoint)
+    case .sendMessage(let id, let bytes):
+      sendMessage(bytes, id)
+    case .tags(let tags):
+      receive.state.withLock { $0.table.setTags(tags) }
+    case .openLink(let link, _):
+      receive.state.withLock { $0.table.openLink(link) }
+      transmit.state.withLock { $0.table.openLink(link) }
+    case .open(let opening):
+      open(opening)
+    case .close(let id):
+      receive.state.withLock { $0.free($0.table.close(id)) }
+      transmit.state.withLock { $0.free($0.table.close(id)) }
+    case .setBlocks(let id, let local, let remote):
+      receive.state.withLock { $0.table.setBlocks(id, local: local, remote: remote) }
+    case .installReceive(let id, let epoch, let keys):
+      receive.state.withLock { state in
+        guard let first = state.table.install(id, epoch: epoch) else { return }
+        state.install(keys, at: first)
+      }
+    case .installSend(let id, let epoch, let keys):
+      transmit.state.withLock { state in
+        guard let (first, obsolete) = state.table.install(id, epoch: epoch) else { return }
+        state.free(obsolete)
+        state.install(keys, at: first)
+      }
+    case .removeReceive(let id, let epoch):
+      receive.state.withLock { $0.free($0.table.remove(id, epoch: epoch)) }
+    case .halt(let id):
+      transmit.state.withLock { $0.table.halt(id) }
+    case .routes(let slice, let routes):
+      guard let number = slices[slice]?.number else { return }
+      transmit.state.withLock { $0.table.setRoutes(routes, device: number) }
+    case .event(let event):
+      note(event)
+    }
+  }
+
+  private func open(_ opening: SessionOpening) {
+    let device = slices[opening.slice]?.number ?? 0
+    receive.state.withLock { $0.table.open(opening, device: device) }
+    let target = port.raw(opening.endpoint)
+    transmit.state.withLock {
+      $0.table.open(opening)
+      $0.setTarget(target, opening.id)
+    }
+  }
+
+  private func sendMessage(_ bytes: [UInt8], _ id: SessionID) {
+    guard let (datagram, target) = transmit.state.withLock({ $0.seal(bytes, id) }) else { return }
+    var to = target
+    _ = starling_udp_send(port.descriptor, datagram, datagram.count, &to)
+  }
+
+  private mutating func note(_ event: TunnelEvent) {
+    switch event {
+    case .reachability(let slice, let cluster, let reachable):
+      events.append(.reachability(slice: slice, cluster: cluster, reachable: reachable))
+    case .established(let link):
+      events.append(
+        .established(slice: link.slice, cluster: link.cluster, replica: link.replica))
+    case .handshakeFailed(let link, let reason):
+      events.append(
+        .handshakeFailed(
+          slice: link.slice, cluster: link.cluster, replica: link.replica, reason: reason))
+    case .refusedDatagram(let reason):
+      refused.drop(reason)
+    case .rekeyed:
+      break
+    }
+  }
+}
+
+extension TunnelPeerConfig {
+  var link: LinkID {
+    LinkID(slice: slice, cluster: cluster, replica: replica)
+  }
+}

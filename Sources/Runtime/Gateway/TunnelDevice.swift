@@ -1,0 +1,119 @@
+internal import Base
+internal import CLinux
+internal import Glibc
+
+/// The TUN device of one slice. It is there as long as this object is.
+final class TunnelDevice: Sendable {
+  let name: String
+  let descriptor: Int32
+
+  /// Makes the device in the network namespace of the calling thread.
+  init(_ config: TunnelSliceConfig) throws(GatewayError) {
+    guard (576...GatewayLimits.largestMTU).contains(config.mtu) else {
+      throw .refused(
+        "slice \(config.slice): MTU \(config.mtu) is not within 576 to \(GatewayLimits.largestMTU)")
+    }
+    let result = starling_tun_open(config.device)
+    guard result >= 0 else {
+      throw .refused(Self.explain(-result, config.device))
+    }
+    name = config.device
+    descriptor = result
+    try configure(config)
+  }
+
+  deinit {
+    close(descriptor)
+  }
+
+  /// Brings addresses and MTU to what the configuration says.
+  func configure(_ config: TunnelSliceConfig) throws(GatewayError) {
+    // IPv6 needs the interface up before it takes addresses.
+    var result = starling_link_up(name, Int32(config.mtu))
+    for assignment in config.addresses where result >= 0 {
+      let bytes = assignment.address.bytes
+      result = starling_link_add_address(
+        name, bytes, bytes.count, Int32(clamping: assignment.prefixLength))
+    }
+    guard result >= 0 else {
+      throw .refused("cannot set up the device \(name): \(GatewayError.text(-result))")
+    }
+  }
+
+  private static func explain(_ code: Int32, _ name: String) -> String {
+    switch code {
+    case ENOENT, ENODEV, ENXIO:
+      "there is no /dev/net/tun here: load the tun module, or give the container the device"
+    case EPERM, EACCES:
+      "no permission to make the TUN device \(name): CAP_NET_ADMIN is needed"
+    case EBUSY: "the TUN device \(name) is in use by another process"
+    case EINVAL: "\"\(name)\" is no name for a TUN device (1 to 15 bytes)"
+    default: "cannot make the TUN device \(name): \(GatewayError.text(code))"
+    }
+  }
+}
+
+/// The one UDP port of a gateway.
+final class TunnelPort: Sendable {
+  let descriptor: Int32
+  let isV6: Bool
+  /// What it is bound to.
+  let local: IPEndpoint
+
+  init(_ listen: IPEndpoint) throws(GatewayError) {
+    isV6 = listen.address.family == .v6
+    var address = Self.raw(listen, isV6: isV6)
+    let result = starling_udp_open(&address, isV6 ? 1 : 0)
+    guard result >= 0 else {
+      throw .refused("cannot listen on \(listen)/udp: \(GatewayError.text(-result))")
+    }
+    descriptor = result
+    var bound = starling_endpoint()
+    local =
+      starling_udp_local(result, &bound) >= 0 ? Self.endpoint(bound) ?? listen : listen
+  }
+
+  deinit {
+    close(descriptor)
+  }
+
+  func raw(_ endpoint: IPEndpoint) -> starling_endpoint {
+    Self.raw(endpoint, isV6: isV6)
+  }
+
+  private static func raw(_ endpoint: IPEndpoint, isV6: Bool) -> starling_endpoint {
+    let bytes = endpoint.address.bytes
+    return starling_endpoint_make(bytes, bytes.count, endpoint.port, isV6 ? 1 : 0)
+  }
+
+  static func endpoint(_ raw: starling_endpoint) -> IPEndpoint? {
+    var raw = raw
+    var port: UInt16 = 0
+    var bytes = [UInt8](repeating: 0, count: 16)
+    let count = starling_endpoint_read(&raw, &bytes, &port)
+    return IPAddress(bytes: bytes.prefix(count)).map { IPEndpoint($0, port: port) }
+  }
+
+  /// Sends one datagram of the control path; what cannot be sent is as good as lost.
+  func send(_ bytes: [UInt8], to endpoint: IPEndpoint) {
+    var raw = raw(endpoint)
+    _ = starling_udp_send(descriptor, bytes, bytes.count, &raw)
+  }
+}
+
+/// Bounds of the gateway's own I/O.
+enum GatewayLimits {
+  static let largestMTU = 9_000
+  /// Datagrams per system call.
+  static let batch = 64
+  static let buffer = largestMTU + 16 + 16 + 64
+  /// Inputs of the control path that wait; more are dropped and counted.
+  static let inbox = 1_024
+  static let devices = 256
+}
+
+extension GatewayError {
+  static func text(_ code: Int32) -> String {
+    String(cString: strerror(code))
+  }
+}
