@@ -3,6 +3,7 @@ internal import Hummingbird
 internal import HummingbirdCore
 internal import Logging
 internal import NIOCore
+internal import NIOPosix
 public import ServiceLifecycle
 
 #if canImport(Glibc)
@@ -29,7 +30,7 @@ public struct HTTPListener: Service {
   let onListening: @Sendable (SocketAddress?) -> Void
 
   public func run() async throws {
-    if case .unix(let path) = place { try Self.clear(path, option: option) }
+    if case .unix(let path) = place { try await Self.clear(path, option: option, group) }
     // Hummingbird's own lines name neither the option nor what is served.
     var quiet = logger
     quiet.logLevel = max(logger.logLevel, .warning)
@@ -93,7 +94,9 @@ public struct HTTPListener: Service {
   }
 
   /// Removes the socket of a daemon that was killed; refuses to take one that still answers.
-  private static func clear(_ path: String, option: String) throws(ListenError) {
+  private static func clear(
+    _ path: String, option: String, _ group: any EventLoopGroup
+  ) async throws(ListenError) {
     // open(2) cannot open a socket and says ENXIO; what it can open is somebody's file.
     let descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
     let reason = errno
@@ -102,25 +105,18 @@ public struct HTTPListener: Service {
     guard descriptor < 0, reason == ENXIO else {
       throw ListenError(option: option, address: path, errno: descriptor < 0 ? reason : EEXIST)
     }
-    guard !answers(path) else {
+    guard await !answers(path, group) else {
       throw ListenError(option: option, address: path, errno: EADDRINUSE)
     }
     unlink(path)
   }
 
-  private static func answers(_ path: String) -> Bool {
-    let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-    guard descriptor >= 0 else { return false }
-    defer { close(descriptor) }
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    let bytes = Array(path.utf8)
-    guard bytes.count < MemoryLayout.size(ofValue: address.sun_path) else { return false }
-    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
-    return withUnsafePointer(to: &address) { pointer in
-      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
-      }
+  private static func answers(_ path: String, _ group: any EventLoopGroup) async -> Bool {
+    let bootstrap = ClientBootstrap(group: group)
+    guard let channel = try? await bootstrap.connect(unixDomainSocketPath: path).get() else {
+      return false
     }
+    try? await channel.close()
+    return true
   }
 }

@@ -1,4 +1,7 @@
 internal import Base
+// Owns `sockaddr_in` in the compiler's eyes when it is loaded before Glibc, which depends on what else
+// is compiled with this file.
+internal import CNIOLinux
 internal import Glibc
 internal import NIOCore
 
