@@ -40,7 +40,7 @@ public struct AntiEntropy: Sendable {
   }
 
   public enum Input: Sendable {
-    /// The compared set of a scope changed.
+    /// The compared set of a scope changed; an ID in both lists is out of it in the end.
     case setChanged(Scope, inserted: [Digest], removed: [Digest])
     /// Who else holds a scope now: admitted, and a member of it. Begins to hold it, too.
     case members(Scope, [SyncPeer])
@@ -135,11 +135,11 @@ public struct AntiEntropy: Sendable {
     _ scope: Scope, inserted: [Digest], removed: [Digest], now: Instant
   ) {
     hold(scope, now: now)
-    for id in removed { scopes[scope]?.index.remove(id) }
     for id in inserted {
       scopes[scope]?.index.insert(id)
       scopes[scope]?.release(id.words.0)
     }
+    for id in removed { scopes[scope]?.index.remove(id) }
     scopes[scope]?.lastChange = now
   }
 

@@ -40,7 +40,6 @@ public struct ByteBudget: Hashable, Sendable {
   public mutating func wait(for bytes: Int, now: Instant) -> Duration {
     fill(now)
     let missing = max(0, Double(min(bytes, limit.burst)) - tokens)
-    return .milliseconds(
-      Int64((missing / Double(max(1, limit.bytesPerSecond)) * 1_000).rounded(.up)))
+    return .milliseconds(Int64(missing / Double(max(1, limit.bytesPerSecond)) * 1_000) + 1)
   }
 }

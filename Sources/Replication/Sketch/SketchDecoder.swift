@@ -127,7 +127,7 @@ struct DifferenceEstimator: Sendable {
 
   var estimate: Int {
     let scattered = weight > 0 ? scatter / weight : 0
-    let best = max(balance.magnitude, scattered, 1)
-    return best < Double(SyncLimits.setCount) ? Int(best.rounded(.up)) : SyncLimits.setCount
+    let best = max(balance.magnitude, scattered)
+    return best < Double(SyncLimits.setCount) ? Int(best) + 1 : SyncLimits.setCount
   }
 }

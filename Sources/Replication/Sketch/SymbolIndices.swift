@@ -17,10 +17,15 @@ struct SymbolIndices {
   mutating func advance() {
     guard index < Self.end else { return }
     state &*= 0xda94_2042_e4dd_58b5
-    // Division, root and rounding are exact in IEEE 754, so the same on every machine.
+    // Division, root and conversion are exact in IEEE 754, so the same on every machine.
     let spread = 4_294_967_296.0 / (Double(state) + 1).squareRoot() - 1
-    let skip = ((Double(index) + 1.5) * spread).rounded(.up)
-    index = skip < Double(Self.end) ? min(Self.end, index + max(1, Int(skip))) : Self.end
+    let distance = (Double(index) + 1.5) * spread
+    guard distance < Double(Self.end) else {
+      index = Self.end
+      return
+    }
+    let whole = Int(distance)
+    index = min(Self.end, index + max(1, Double(whole) < distance ? whole + 1 : whole))
   }
 
   /// Tells whether a symbol holds a single word. 32 bits: a decoding of d differences looks at about
