@@ -125,3 +125,40 @@ import Testing
     #expect(view.problems.filter { $0.reason == .aliasConflict }.count == 3)
   }
 }
+
+@Suite struct ServiceExplanationTests {
+  @Test func walksTheChain() throws {
+    var world = World()
+    try world.apply(slice(members: [member("a"), member("b")]))
+    let db = ServiceName(namespace: "shop", name: "db")
+    func explain(_ reachable: Set<String> = ["b"]) -> ServiceExplanation {
+      ServiceExplanation(
+        db, in: "blue", world.view, reachability: Reachability(local: "a", reachable: reachable))
+    }
+    func failures(_ reachable: Set<String> = ["b"]) -> [String] {
+      explain(reachable).steps.filter { !$0.passed }.map(\.text)
+    }
+    #expect(failures() == ["no cluster exports shop/db"])
+    let scope = Scope.slice("blue")
+    world.set(
+      "slice/blue/export/b/shop/db", ServiceExport(cluster: "b", service: db).value, in: scope)
+    #expect(
+      failures() == [
+        "b: 0 of 0 endpoints are ready", "b: b has published no gateway yet",
+        "no cluster is left whose endpoints could be answered",
+      ])
+    let block = try #require(world.view.slices["blue"]?.member("b")?.block)
+    let address = try #require(block.address(at: 50))
+    world.set(
+      "slice/blue/export/b/shop/db/0", ExportShard(endpoints: [.init(address: address)]).value,
+      in: scope)
+    world.publishGateway("blue", "b")
+    #expect(failures() == [] && explain().clusters == ["b"] && explain().works)
+    #expect(failures([]).first == "b: cannot be reached")
+    world.set("slice/blue/member/a", nil)
+    #expect(failures().first == "a is no member of slice blue")
+    let missing = ServiceExplanation(
+      db, in: "red", world.view, reachability: Reachability(local: "a"))
+    #expect(!missing.works && missing.steps.map(\.text) == ["there is no slice red"])
+  }
+}

@@ -31,9 +31,9 @@ struct ServiceTarget: Hashable, Comparable {
   }
 }
 
-/// Names to records, laid out flat: a lookup costs a hash, a probe and a comparison, no allocation
-/// and no reference counting.
-struct NameTable: Sendable {
+/// Names to records, laid out flat and immutable: a lookup costs a hash, a probe and a comparison. A
+/// class, so that to hold it costs one reference count and not one for each array.
+final class NameTable: Sendable {
   struct Node: Sendable {
     var hash: UInt64
     var name: Slab
@@ -59,14 +59,14 @@ struct NameTable: Sendable {
     var target: Slab
   }
 
-  private(set) var nodes: [Node] = []
+  let nodes: [Node]
   /// Relative names and SRV targets in wire form without the root, and texts.
-  private(set) var bytes: [UInt8] = []
-  private(set) var v4: [UInt32] = []
-  private(set) var v6: [UInt128] = []
-  private(set) var services: [Service] = []
+  let bytes: [UInt8]
+  let v4: [UInt32]
+  let v6: [UInt128]
+  let services: [Service]
   /// Open addressing: index + 1 of a node, 0 where free. At most half full.
-  private var slots: [UInt32] = [0]
+  private let slots: [UInt32]
 
   static let seed: UInt64 = 0xcbf2_9ce4_8422_2325
 
@@ -79,42 +79,22 @@ struct NameTable: Sendable {
     let names = records.keys.sorted { $0.lexicographicallyPrecedes($1) }
     var capacity = 2
     while capacity < names.count * 2 { capacity *= 2 }
-    slots = Array(repeating: 0, count: capacity)
-    nodes.reserveCapacity(names.count)
+    var slots = [UInt32](repeating: 0, count: capacity)
+    var layout = NameLayout()
     for name in names {
       guard let record = records[name] else { continue }
       let hash = name.reduce(Self.seed) { Self.hash($0, $1) }
-      add(name, hash, record)
+      layout.add(name, hash, record)
       var slot = Self.slot(hash, capacity)
       while slots[slot] != 0 { slot = (slot + 1) & (capacity - 1) }
-      slots[slot] = UInt32(nodes.count)
+      slots[slot] = UInt32(layout.nodes.count)
     }
-  }
-
-  private mutating func add(_ name: [UInt8], _ hash: UInt64, _ record: NameRecords) {
-    let addresses = Set(record.addresses).sorted()
-    let four = addresses.filter { $0.family == .v4 }.map {
-      UInt32(truncatingIfNeeded: $0.value)
-    }
-    let six = addresses.filter { $0.family == .v6 }.map(\.value)
-    let node = Node(
-      hash: hash, name: put(name), kinds: record.kinds, isSampled: record.isSampled,
-      v4: Slab(start: UInt32(v4.count), count: UInt32(four.count)),
-      v6: Slab(start: UInt32(v6.count), count: UInt32(six.count)),
-      services: Slab(start: UInt32(services.count), count: 0),
-      text: record.text.map { put($0) } ?? Slab())
-    v4 += four
-    v6 += six
-    nodes.append(node)
-    for service in Set(record.services).sorted() {
-      services.append(Service(port: service.port, target: put(service.target)))
-    }
-    nodes[nodes.count - 1].services.count = UInt32(services.count) - node.services.start
-  }
-
-  private mutating func put(_ more: [UInt8]) -> Slab {
-    defer { bytes += more }
-    return Slab(start: UInt32(bytes.count), count: UInt32(more.count))
+    self.slots = slots
+    nodes = layout.nodes
+    bytes = layout.bytes
+    v4 = layout.v4
+    v6 = layout.v6
+    services = layout.services
   }
 
   @inline(__always)
@@ -147,6 +127,42 @@ struct NameTable: Sendable {
     for offset in 0..<end - start
     where bytes[base + offset] != DomainName.lower(query[start + offset]) { return false }
     return true
+  }
+}
+
+/// The arrays of a table while they grow.
+private struct NameLayout {
+  var nodes: [NameTable.Node] = []
+  var bytes: [UInt8] = []
+  var v4: [UInt32] = []
+  var v6: [UInt128] = []
+  var services: [NameTable.Service] = []
+
+  mutating func add(_ name: [UInt8], _ hash: UInt64, _ record: NameRecords) {
+    typealias Slab = NameTable.Slab
+    let addresses = Set(record.addresses).sorted()
+    let four = addresses.filter { $0.family == .v4 }.map {
+      UInt32(truncatingIfNeeded: $0.value)
+    }
+    let six = addresses.filter { $0.family == .v6 }.map(\.value)
+    let targets = Set(record.services).sorted()
+    let node = NameTable.Node(
+      hash: hash, name: put(name), kinds: record.kinds, isSampled: record.isSampled,
+      v4: Slab(start: UInt32(v4.count), count: UInt32(four.count)),
+      v6: Slab(start: UInt32(v6.count), count: UInt32(six.count)),
+      services: Slab(start: UInt32(services.count), count: UInt32(targets.count)),
+      text: record.text.map { put($0) } ?? Slab())
+    v4 += four
+    v6 += six
+    for service in targets {
+      services.append(NameTable.Service(port: service.port, target: put(service.target)))
+    }
+    nodes.append(node)
+  }
+
+  private mutating func put(_ more: [UInt8]) -> NameTable.Slab {
+    defer { bytes += more }
+    return NameTable.Slab(start: UInt32(bytes.count), count: UInt32(more.count))
   }
 }
 

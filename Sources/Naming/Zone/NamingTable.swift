@@ -3,21 +3,21 @@ internal import Slices
 
 /// Everything that the server answers from, immutable. Making one from slices' names is cheap: the
 /// names of a slice are made once and shared.
-public struct NamingTable: Sendable {
+public final class NamingTable: Sendable {
   public static let slicesZone = "slice.local"
   public static let clustersetZone = "clusterset.local"
   /// The version of the DNS schema of KEP-1645.
   public static let schemaVersion = "1.0.0"
 
   /// How long "there is no such name" may be believed, in seconds.
-  public var negativeTTL: UInt32
+  public let negativeTTL: UInt32
   /// SOA serial: any number that grows with the state.
-  public var serial: UInt32
+  public let serial: UInt32
   /// The option that carries a client's address (`rewrite edns0 local` of CoreDNS) as 4 or 16 bytes.
   /// RFC 6891 sets 65001 to 65534 aside for local use.
-  public var clientOption: UInt16
+  public let clientOption: UInt16
   /// Who may speak for other clients by that option.
-  public var forwarders: [IPPrefix]
+  public let forwarders: [IPPrefix]
 
   /// Longest first, since a zone may lie within another; names are runs of `zoneBytes`.
   let zones: [Zone]

@@ -3,7 +3,7 @@ public import Slices
 
 /// The names of one slice as this cluster answers them now. Immutable; made anew when the slice or
 /// what can be reached changes, so that no query ever waits for a change.
-public struct SliceNames: Sendable {
+public final class SliceNames: Sendable {
   public let slice: String
   /// Seconds.
   public let ttl: UInt32
