@@ -1,4 +1,5 @@
 #pragma once
 
 #include "FileStatus.h"
+#include "Resolve.h"
 #include "Tunnel.h"

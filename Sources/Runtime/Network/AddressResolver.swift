@@ -1,13 +1,13 @@
 public import Base
+internal import CLinux
 internal import Dispatch
-internal import Glibc
-internal import NIOCore
 internal import Synchronization
 
 /// `host:port` to addresses. Literal addresses cost a parse; names are resolved on another thread and
 /// remembered for a while, so that nothing on an event loop waits for a name server.
 public final class AddressResolver: Sendable {
   public static let maximumEntries = 1_024
+  static let maximumAddresses = 8
   static let freshFor: Duration = .seconds(30)
   static let failedFor: Duration = .seconds(5)
 
@@ -83,35 +83,18 @@ public final class AddressResolver: Sendable {
     guard !host.isEmpty, !host.contains(":"), host.utf8.count <= 253 else {
       return .failure(.badAddress(text))
     }
-    var hints = addrinfo()
-    hints.ai_socktype = Int32(SOCK_DGRAM.rawValue)
-    var list: UnsafeMutablePointer<addrinfo>?
-    let status = getaddrinfo(host, String(port), &hints, &list)
-    guard status == 0, let list else {
-      return .failure(.unresolvable(host, String(cString: gai_strerror(status))))
+    var found = [starling_address](repeating: starling_address(), count: maximumAddresses)
+    let count = starling_resolve(host, &found, Int32(maximumAddresses))
+    guard count >= 0 else {
+      return .failure(.unresolvable(host, String(cString: starling_resolve_error(count))))
     }
-    defer { freeaddrinfo(list) }
-    var endpoints: [IPEndpoint] = []
-    for entry in sequence(first: list, next: { $0.pointee.ai_next }) {
-      guard let endpoint = endpoint(entry.pointee), !endpoints.contains(endpoint) else { continue }
-      endpoints.append(endpoint)
-      if endpoints.count == 8 { break }
+    let endpoints = found.prefix(Int(count)).compactMap { address in
+      withUnsafeBytes(of: address.bytes) { bytes in
+        IPAddress(bytes: bytes.prefix(address.family == 4 ? 4 : 16))
+          .map { IPEndpoint($0, port: port) }
+      }
     }
     return endpoints.isEmpty
       ? .failure(.unresolvable(host, "it has no address")) : .success(endpoints)
-  }
-
-  private static func endpoint(_ info: addrinfo) -> IPEndpoint? {
-    switch info.ai_family {
-    case AF_INET:
-      info.ai_addr.withMemoryRebound(to: sockaddr_in.self, capacity: 1) {
-        IPEndpoint(SocketAddress($0.pointee))
-      }
-    case AF_INET6:
-      info.ai_addr.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) {
-        IPEndpoint(SocketAddress($0.pointee))
-      }
-    default: nil
-    }
   }
 }

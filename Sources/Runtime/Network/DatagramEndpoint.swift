@@ -52,7 +52,7 @@ public final class DatagramEndpoint: Sendable {
         }
       }
     do {
-      let channel = try await bootstrap.bind(to: address.socketAddress()).get()
+      let channel = try await bootstrap.bind(to: try address.socketAddress()).get()
       let local = channel.localAddress.flatMap { IPEndpoint($0) } ?? address
       // Port 0 was a request; the address stays as asked.
       let bound = IPEndpoint(address.address, port: local.port)
@@ -81,14 +81,16 @@ public final class DatagramEndpoint: Sendable {
 
   private func sendNow(_ datagrams: [OutgoingDatagram]) {
     for datagram in datagrams {
-      guard channel.isWritable, isMapped || datagram.to.address.family == .v4 else {
+      guard channel.isWritable, isMapped || datagram.to.address.family == .v4,
+        let address = try? datagram.to.socketAddress(mapped: isMapped)
+      else {
         dropped.add(1, ordering: .relaxed)
         continue
       }
       channel.write(
         AddressedEnvelope(
-          remoteAddress: datagram.to.socketAddress(mapped: isMapped),
-          data: channel.allocator.buffer(bytes: datagram.bytes)), promise: nil)
+          remoteAddress: address, data: channel.allocator.buffer(bytes: datagram.bytes)),
+        promise: nil)
     }
     channel.flush()
   }

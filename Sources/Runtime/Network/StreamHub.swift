@@ -30,7 +30,6 @@ final class StreamHub: @unchecked Sendable {
   /// after a quarter of an hour.
   static let userTimeout = NIOBSDSocket.Option(rawValue: 18)
   static let deadAfterMilliseconds = 10_000
-  private static let sweepInterval: TimeAmount = .seconds(5)
 
   init(
     me: NodeID, tls: StreamTLS, loop: any EventLoop, resolver: AddressResolver,
@@ -206,7 +205,7 @@ final class StreamHub: @unchecked Sendable {
   private func sweepLater() {
     guard !isSweeping else { return }
     isSweeping = true
-    loop.scheduleTask(in: Self.sweepInterval) { self.sweep() }
+    loop.scheduleTask(in: TimeAmount(limits.sweepInterval)) { self.sweep() }
   }
 
   private func sweep() {

@@ -136,6 +136,8 @@ extension StreamHub {
     guard !isShutDown, connections.count < limits.connections else {
       return loop.makeFailedFuture(NetworkError.failed("\(endpoint)", "too many connections"))
     }
+    let target: SocketAddress
+    do { target = try endpoint.socketAddress() } catch { return loop.makeFailedFuture(error) }
     let opened = loop.makePromise(of: Void.self)
     ClientBootstrap(group: loop)
       .connectTimeout(TimeAmount(limits.connectTimeout))
@@ -149,7 +151,7 @@ extension StreamHub {
           connection.opened.futureResult.cascade(to: opened)
         }
       }
-      .connect(to: endpoint.socketAddress())
+      .connect(to: target)
       .whenFailure { error in
         // Does nothing where the connection has already said why.
         opened.fail(NetworkError(error, at: "\(endpoint)"))

@@ -40,7 +40,7 @@ public final class StreamTransport: Sendable {
         channel.eventLoop.makeCompletedFuture { try hub.accept(channel) }
       }
     do {
-      let channel = try await bootstrap.bind(to: address.socketAddress()).get()
+      let channel = try await bootstrap.bind(to: try address.socketAddress()).get()
       listener.withLock { $0 = channel }
       let local = channel.localAddress.flatMap { IPEndpoint($0) } ?? address
       return IPEndpoint(address.address, port: local.port)

@@ -103,6 +103,8 @@ public struct StreamLimits: Sendable {
   public var handshakeTimeout: Duration = .seconds(5)
   public var connectTimeout: Duration = .seconds(3)
   public var idleTimeout: Duration = .seconds(60)
+  /// How often idle connections are looked for.
+  public var sweepInterval: Duration = .seconds(5)
   /// Bytes that wait for one peer, connected or not, and for all together.
   public var queuedBytes = 8 << 20
   public var queuedBytesInAll = 64 << 20
