@@ -19,8 +19,8 @@ public struct AntiEntropy: Sendable {
     /// The same for changesets, since the last of them came.
     public var deliveryTimeout: Duration = .seconds(2)
     public var attempts = 6
-    /// Sessions that we begin, in all (in one scope: one), and those that follow another's offer.
-    public var sessions = 4
+    /// Sessions that we begin, in all, and those that follow another's offer.
+    public var sessions = 8
     public var answeringSessions = 16
     public var sessionLimit: Duration = .seconds(60)
     public var fullSessionLimit: Duration = .seconds(600)

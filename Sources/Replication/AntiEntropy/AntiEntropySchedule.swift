@@ -100,8 +100,12 @@ extension AntiEntropy {
 
   private var hasRoom: Bool { sessions.values.count(where: \.initiated) < options.sessions }
 
+  /// One session in a scope at a time: what it brings would disturb another's sketch. A peer that
+  /// leaves a question unanswered does not keep others from being asked.
   private func isInitiating(_ scope: Scope) -> Bool {
-    sessions.contains { $0.key.scope == scope && $0.value.initiated }
+    sessions.contains { key, session in
+      key.scope == scope && session.initiated && !session.isUnanswered
+    }
   }
 
   private func limit(of session: SyncSession) -> Duration {
@@ -122,7 +126,7 @@ extension AntiEntropy {
 
   /// One of the peers whose mismatch is due: any, so that a crowd does not ask the same one.
   private mutating func duePeer(_ scope: Scope, _ now: Instant) -> NodeID? {
-    guard let state = scopes[scope] else { return nil }
+    guard let state = scopes[scope], !state.mismatches.isEmpty else { return nil }
     let due = state.mismatches.filter { peer, mismatch in
       mismatch.due <= now && (state.histories[peer]?.notBefore ?? now) <= now
     }

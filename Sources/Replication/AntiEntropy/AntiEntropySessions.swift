@@ -88,11 +88,12 @@ extension AntiEntropy {
     decoder.append(remote: symbols, local: index.symbols(range))
     scopes[key.scope]?.index = index
     sessions[key]?.stage = .sketch(decoder, local: local, remote: window.digest)
-    proceed(key, decoder, now: now, effects: &effects)
+    proceed(key, decoder, setCount: window.setCount, now: now, effects: &effects)
   }
 
   private mutating func proceed(
-    _ key: SyncSession.Key, _ decoder: SketchDecoder, now: Instant, effects: inout [SyncEffect]
+    _ key: SyncSession.Key, _ decoder: SketchDecoder, setCount: Int, now: Instant,
+    effects: inout [SyncEffect]
   ) {
     let estimate = decoder.estimatedDifference
     switch decoder.status {
@@ -106,9 +107,9 @@ extension AntiEntropy {
     case .contradictory:
       fallBack(key, "contradictory symbols", now: now, effects: &effects)
     case .undecided:
-      guard !SketchPace.isHopeless(estimate: estimate),
+      guard !SketchPace.isHopeless(estimate: estimate, of: setCount),
         let window = SketchPace.nextWindow(count: decoder.count, estimate: estimate)
-      else { return fallBack(key, "past the cap", now: now, effects: &effects) }
+      else { return fallBack(key, "too many differences", now: now, effects: &effects) }
       askSymbols(key, offset: decoder.count, count: window, now, &effects)
     }
   }

@@ -151,6 +151,11 @@ struct FetchQueue: Sendable {
     return request.want
   }
 
+  /// Everything under way had to be asked for again.
+  var isUnanswered: Bool {
+    !underWay.isEmpty && underWay.values.allSatisfy { $0.attempts > 1 }
+  }
+
   func attempts(_ number: UInt32) -> Int { underWay[number]?.attempts ?? 0 }
 
   /// Something came: what else is under way may be behind it on the same stream.

@@ -69,6 +69,10 @@ struct SyncSession: Sendable {
     if case .transfer = stage { false } else { true }
   }
 
+  var isUnanswered: Bool {
+    (question?.attempts ?? 1) > 1 || fetch.isUnanswered
+  }
+
   func report(_ key: Key, _ outcome: SessionReport.Outcome, now: Instant) -> SessionReport {
     SessionReport(
       scope: key.scope, peer: key.peer, kind: kind, outcome: outcome, lacked: lacked,

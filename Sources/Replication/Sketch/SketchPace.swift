@@ -16,8 +16,9 @@ enum SketchPace {
     return window > 0 ? window : nil
   }
 
-  /// More differences than a sketch of the greatest length could tell.
-  static func isHopeless(estimate: Int) -> Bool {
-    estimate > SyncLimits.sketchSymbols / 2
+  /// More differences than the longest sketch could tell, or so large a part of the other side's set
+  /// that whole ranges of it are missing here: those are asked for by their prefix.
+  static func isHopeless(estimate: Int, of setCount: Int) -> Bool {
+    estimate > SyncLimits.sketchSymbols / 2 || (estimate > 256 && estimate > setCount / 2)
   }
 }
