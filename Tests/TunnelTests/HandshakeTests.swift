@@ -181,6 +181,60 @@ import Testing
     #expect(other.gateways[0].control.links.allSatisfy { $0?.responding == nil })
   }
 
+  /// A member that holds the keys says whatever it likes, within the format and outside of it: the
+  /// other side neither traps nor grows, and its link to anyone else would not notice.
+  @Test(arguments: 0..<10 as Range<UInt64>) func aMaliciousMemberCannotHarm(seed: UInt64) throws {
+    var network = SimulatedNetwork.pair(seed: seed)
+    network.run(for: .seconds(1))
+    var rng = SeededGenerator(seed: seed)
+    let crypto = ToyCrypto.make(seed: seed + 1_000, ledger: NonceLedger())
+    let keys = try #require(
+      LinkKeys(
+        privateKey: SimulatedNetwork.staticKey(0),
+        publicKey: ToyCrypto.publicKey(SimulatedNetwork.staticKey(1)), slice: "blue",
+        local: SimulatedNetwork.name(0), remote: SimulatedNetwork.name(1), crypto: crypto))
+    for _ in 0..<2_000 {
+      let salt = ToyCrypto.random(16, &rng)
+      var text = HandshakeMessage(echo: ToyCrypto.random(16, &rng), body: Self.body(&rng)).encoded
+      if Bool.random(using: &rng) {
+        text = ToyCrypto.random(Int.random(in: 0...200, using: &rng), &rng)
+      }
+      let datagram = HandshakeDatagram.seal(
+        text, tag: keys.sendTag, salt: salt, counter: rng.next(),
+        key: keys.sendKey(salt: salt, crypto), crypto)
+      network.gateways[1].arrive(
+        datagram, from: network.gateways[0].endpoint, network.time)
+      var message = ToyCrypto.random(Int.random(in: 0...60, using: &rng), &rng)
+      if !message.isEmpty { message[0] %= 6 }
+      for case let session? in network.gateways[1].control.sessions {
+        network.gateways[1].handle(.message(session.id, message), network.time)
+      }
+      network.run(for: .milliseconds(1))
+    }
+    let gateway = network.gateways[1]
+    #expect(gateway.control.slotsInUse.filter { $0 }.count <= TunnelLimits.sessionsPerLink)
+    #expect(gateway.openers.count <= 6 * TunnelLimits.sessionsPerLink)
+    network.run(for: .seconds(10))
+    #expect(network.established)
+    #expect(network.ledger.repeats == 0)
+  }
+
+  private static func body(_ rng: inout SeededGenerator) -> HandshakeMessage.Body {
+    switch Int.random(in: 0..<4, using: &rng) {
+    case 0: .hello
+    case 1: .challenge(cookie: ToyCrypto.random(16, &rng))
+    case 2: .refusal("because")
+    default:
+      .flight(
+        HandshakeMessage.Flight(
+          session: UInt32(truncatingIfNeeded: rng.next()),
+          lanes: UInt8(truncatingIfNeeded: rng.next()),
+          acknowledged: UInt32(truncatingIfNeeded: rng.next() % 40_000),
+          offset: UInt32(truncatingIfNeeded: rng.next() % 40_000),
+          bytes: ToyCrypto.random(Int.random(in: 0...1_000, using: &rng), &rng)))
+    }
+  }
+
   @Test func removedLinkEndsAtOnceOnBothSides() {
     var network = SimulatedNetwork.pair(seed: 10)
     network.run(for: .seconds(1))

@@ -36,7 +36,22 @@ final class WakeEvent: Sendable {
 /// and the far side repeats what matters.
 final class ControlInbox: Sendable {
   let event: WakeEvent
-  private let waiting = Mutex<[TunnelInput]>([])
+  private let waiting = Mutex(Waiting())
+
+  private struct Waiting {
+    var inputs: [TunnelInput] = []
+    var handshakes = 0
+
+    mutating func admit(_ input: TunnelInput) -> Bool {
+      guard inputs.count < GatewayLimits.inbox else { return false }
+      if case .datagram = input {
+        guard handshakes < GatewayLimits.handshakes else { return false }
+        handshakes += 1
+      }
+      inputs.append(input)
+      return true
+    }
+  }
 
   init() throws(GatewayError) {
     event = try WakeEvent()
@@ -45,9 +60,7 @@ final class ControlInbox: Sendable {
   /// Gives how many did not fit.
   func push(_ inputs: [TunnelInput]) -> Int {
     let dropped = waiting.withLock { waiting in
-      let room = max(0, GatewayLimits.inbox - waiting.count)
-      waiting.append(contentsOf: inputs.prefix(room))
-      return max(0, inputs.count - room)
+      inputs.count { !waiting.admit($0) }
     }
     event.signal()
     return dropped
@@ -56,8 +69,8 @@ final class ControlInbox: Sendable {
   func take() -> [TunnelInput] {
     event.drain()
     return waiting.withLock { waiting in
-      defer { waiting = [] }
-      return waiting
+      defer { waiting = Waiting() }
+      return waiting.inputs
     }
   }
 }

@@ -109,6 +109,9 @@ enum GatewayLimits {
   static let buffer = largestMTU + 16 + 16 + 64
   /// Inputs of the control path that wait; more are dropped and counted.
   static let inbox = 1_024
+  /// How many of them may be handshake datagrams: a flood of those must not push out the probes and
+  /// rekeys of live sessions.
+  static let handshakes = 512
   static let devices = 256
 }
 

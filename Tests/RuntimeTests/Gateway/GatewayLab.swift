@@ -31,6 +31,7 @@ final class GatewayLab: Sendable {
     try run("ip -n \(a) link add veth0 type veth peer name veth0 netns \(b)")
     for (namespace, address) in [(a, Self.outerA), (b, Self.outerB)] {
       try run("ip -n \(namespace) addr add \(address)/24 dev veth0")
+      try run("ip -n \(namespace) addr add fd99::\(address.last ?? "1")/64 dev veth0 nodad")
       try run("ip -n \(namespace) link set veth0 up")
       try run("ip -n \(namespace) link set lo up")
     }

@@ -65,8 +65,13 @@ final class GatewayPair: Sendable {
   func start(
     _ index: Int, identity: TunnelIdentity? = nil, via: [String]? = nil, mtu: Int = 1_420
   ) throws {
-    let plan = try plan(index, identity: identity, via: via, mtu: mtu)
-    guard let listen = IPEndpoint("\(Self.outer(index)):\(Self.port)") else { return }
+    try start(
+      index, plan: plan(index, identity: identity, via: via, mtu: mtu),
+      listen: "\(Self.outer(index)):\(Self.port)")
+  }
+
+  func start(_ index: Int, plan: GatewayPlan, listen: String) throws {
+    guard let listen = IPEndpoint(listen) else { return }
     let configuration = GatewayConfiguration(
       cluster: "c\(index)", replica: "0", listen: listen, staticKey: keys[index],
       onEvent: { event in

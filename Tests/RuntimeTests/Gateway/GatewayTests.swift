@@ -44,6 +44,44 @@ struct GatewayTests {
     pair.stop()
   }
 
+  /// IPv6 outside, both families inside.
+  @Test func carriesIPv6() throws {
+    let pair = try GatewayPair()
+    for index in 0..<2 {
+      var plan = try pair.plan(index, via: ["[fd99::\(2 - index)]:\(GatewayPair.port)"])
+      let inner = try #require(IPAddress("fd77:0:0:\(index)::1"))
+      let blocks = try (0..<2).map { try #require(IPPrefix("fd77:0:0:\($0)::/64")) }
+      plan.slices[0].addresses.append(.init(inner, prefixLength: 48))
+      plan.slices[0].localBlocks.append(blocks[index])
+      plan.peers[0].remoteBlocks.append(blocks[1 - index])
+      try pair.start(index, plan: plan, listen: "[::]:\(GatewayPair.port)")
+    }
+    try #require(pair.wait(3) { pair.established } != nil)
+    #expect(pair.tunnel(0)?.endpoint?.address.family == .v6)
+    #expect(ping(pair, from: 0).contains(" 0% packet loss"))
+    let text = GatewayLab.output(
+      "ip netns exec \(pair.lab.a) ping -6 -q -c 10 -i 0.01 -W 1 fd77:0:0:1::1"
+    ).text
+    #expect(text.contains(" 0% packet loss"), "\(text)")
+    pair.stop()
+  }
+
+  /// One TCP connection lives through rekeys, rotations and the restart of the far gateway.
+  @Test func connectionsSurviveRotationAndRestart() throws {
+    let pair = try connected()
+    let stream = try EchoedStream(pair)
+    #expect(try stream.exchange(bytes: 2_000_000))
+    pair.a?.rekey()
+    pair.b?.rotate(slice: "blue", identity: try pair.certificates.leaf(1))
+    #expect(try stream.exchange(bytes: 2_000_000))
+    pair.stop(1)
+    try pair.start(1)
+    #expect(pair.wait(3) { pair.established } != nil)
+    #expect(try stream.exchange(bytes: 2_000_000))
+    stream.close()
+    pair.stop()
+  }
+
   /// Forced rekeys and full rotations on both sides while numbered packets run both ways.
   @Test func rotationLosesNoPacketAndNoConnection() throws {
     let pair = try connected()
