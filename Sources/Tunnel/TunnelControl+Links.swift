@@ -77,11 +77,12 @@ extension TunnelControl {
     _ number: Int, _ reason: String, _ effects: inout [TunnelEffect]
   ) {
     guard let link = links[number] else { return }
-    abandon(\.initiating, number, &effects)
-    abandon(\.responding, number, &effects)
+    // The goodbye first: the far side may have heard a session that we have not heard yet.
     for case let session? in sessions where session.link == number {
       closeSession(session.id, tell: reason, &effects)
     }
+    abandon(\.initiating, number, &effects)
+    abandon(\.responding, number, &effects)
     tags[link.keys.receiveTag] = nil
     numbers[link.config.id] = nil
     links[number] = nil

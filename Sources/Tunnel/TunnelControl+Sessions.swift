@@ -158,6 +158,11 @@ extension TunnelControl {
     effects.append(.close(id))
     sessions[id.slot] = nil
     releaseSlot(id)
+    // An attempt that it came of holds the slot no longer.
+    for attempt in [\Link.initiating, \Link.responding]
+    where links[session.link]?[keyPath: attempt]?.session == id {
+      links[session.link]?[keyPath: attempt]?.holdsSlot = false
+    }
     guard links[session.link]?.active == id else { return }
     let other = sessions.compactMap { $0 }.last { $0.link == session.link && $0.confirmed }
     links[session.link]?.active = other?.id
