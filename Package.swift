@@ -90,6 +90,7 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
         .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -108,9 +109,13 @@ let package = Package(
     .executableTarget(
       name: "starling",
       dependencies: [
-        "Runtime",
+        "Base", "Replication", "Runtime", "Slices", "Wire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: settings),
+
+    .target(
+      name: "Simulator", dependencies: ["Base", "Peer", "Membership", "Replication"],
+      path: "Simulations/Simulator", swiftSettings: settings),
 
     tests("Base"),
     tests("Membership", ["Base"]),
@@ -118,7 +123,7 @@ let package = Package(
     tests("Slices", ["Base", "Replication"]),
     tests("Naming", ["Base", "Slices"]),
     tests("Tunnel", ["Base"]),
-    tests("Peer", ["Base", "Membership", "Replication", "Slices", "Naming"]),
+    tests("Peer", ["Base", "Membership", "Replication", "Simulator"]),
     tests("Wire", ["Base", "Membership", "Replication", "Peer"]),
     tests(
       "Runtime",
@@ -129,6 +134,7 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
         .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

@@ -55,8 +55,8 @@ extension Peer {
     case start
     /// What one datagram or frame held, from a peer that the transport has authenticated.
     case received(from: NodeID, [PeerMessage])
-    /// From a connection whose far side is not admitted.
-    case enrolment(ConnectionID, [Changeset])
+    /// From a connection whose far side is not known to be admitted.
+    case introduced(ConnectionID, [Changeset])
     /// Handed in by an admin or by whoever carries a changeset. The ticket comes back in `judged`.
     case submitted([Changeset], ticket: UInt64)
     /// Makes this cluster's own registers so, where they are not.
@@ -64,7 +64,7 @@ extension Peer {
     /// These are on disk.
     case stored([Digest])
     /// Tell who else has stored and applied this: `confirmed` comes once for each member.
-    case track(Digest)
+    case track(Digest, until: Instant)
     case streamProbe(NodeID, reachable: Bool)
     case addresses([String])
     /// Says goodbye; nothing but `tick` should come after it.
@@ -80,9 +80,9 @@ extension Peer {
     case frame(to: NodeID, PeerMessage)
     /// Opens a stream to it (or uses one), asks, and says in `streamProbe` what came of it.
     case probeStream(NodeID)
-    /// Opens a stream to an address that no known member has; who answers is learned by TLS.
-    case contactSeed(String)
-    /// Answers an enrolment.
+    /// Opens a stream to an address that no known member has and sends the message.
+    case contactSeed(String, PeerMessage)
+    /// Answers an introduction on its own connection.
     case answer(ConnectionID, PeerMessage)
     /// Makes these durable, then says `stored`.
     case store([Changeset])
@@ -111,21 +111,6 @@ extension Peer {
   }
 }
 
-/// A register's full name.
-public struct RegisterName: Hashable, Comparable, Sendable {
-  public var scope: Scope
-  public var path: String
-
-  public init(scope: Scope, path: String) {
-    self.scope = scope
-    self.path = path
-  }
-
-  public static func < (a: RegisterName, b: RegisterName) -> Bool {
-    (a.scope, a.path) < (b.scope, b.path)
-  }
-}
-
 /// For logs and counters; nothing depends on it.
 public enum PeerEvent: Sendable {
   case membership(Membership.Event)
@@ -133,6 +118,8 @@ public enum PeerEvent: Sendable {
   /// A changeset that was not taken as it is; `from` is `nil` for the API.
   case refused(Digest, author: PublicKey, from: NodeID?, IngestOutcome)
   case alarm(StateAlarm)
+  /// Another peer refused what this one sent; the sentence is its own.
+  case refusedBy(NodeID, String)
   /// Own changesets could not be made; the sentence says why.
   case cannotPublish(String)
 }

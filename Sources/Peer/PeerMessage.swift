@@ -11,11 +11,12 @@ public enum PeerMessage: Sendable {
   /// "Are you there?", asked over the stream transport when datagrams got no answer.
   case streamPing(UInt32)
   case streamPong(UInt32)
-  /// From a peer that is not admitted yet: the grants above its token, its enrolment, its record.
-  case enrol([Changeset])
+  /// "This is who I am": the changesets that prove the sender's admission, from the root's grants
+  /// down to its cluster's record. To and from peers that may not know one another yet.
+  case introduce([Changeset])
   /// The sentence says why and what to do.
-  case enrolRefused(String)
+  case refused(String)
 
-  /// Changesets that an `enrol` may bring: a chain of grants and the peer's own.
-  public static let enrolmentLimit = 64
+  /// Changesets in an introduction: chains of grants are short.
+  public static let introductionLimit = 64
 }

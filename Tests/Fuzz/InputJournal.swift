@@ -14,7 +14,9 @@ final class InputJournal {
     guard descriptor >= 0, ftruncate(descriptor, off_t(Self.capacity)) == 0,
       let base = mmap(nil, Self.capacity, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0),
       base != MAP_FAILED
-    else { throw UsageError(text: "cannot write \(path) here: \(String(cString: strerror(errno)))") }
+    else {
+      throw UsageError(text: "cannot write \(path) here: \(String(cString: strerror(errno)))")
+    }
     memory = UnsafeMutableRawBufferPointer(start: base, count: Self.capacity)
   }
 

@@ -65,7 +65,7 @@ import Wire
       .redirect(Redirect(scope: blue, peers: [id], retryMilliseconds: 50)),
     ]
     return membership.map(PeerMessage.membership) + sync.map(PeerMessage.sync) + [
-      .streamPing(1), .streamPong(2), .enrol([sampleChangeset()]), .enrolRefused("no"),
+      .streamPing(1), .streamPong(2), .introduce([sampleChangeset()]), .refused("no"),
     ]
   }()
 

@@ -37,6 +37,11 @@ struct FloorSet: Sendable {
     return nil
   }
 
+  /// Whether nothing new can count: a floor at `max`, which is what revoking and sealing write.
+  var isClosed: Bool {
+    bareCarrier != nil && bare == .max || keepers.contains { $0.time == .max }
+  }
+
   private static func isAbove(
     _ floor: HybridTime, _ time: HybridTime, _ rules: CountingRules
   ) -> Bool {
@@ -81,6 +86,8 @@ struct GrantNode: Sendable {
   var usage = GrantUsage()
 
   var isRoot: Bool { root != nil }
+  /// Revoked or sealed: what it kept lives on, its subject can do nothing more.
+  var isClosed: Bool { above.isClosed || branches.values.contains { $0.own.isClosed } }
   /// Whether its subject's own floors count: neither the root's nor a token's do.
   var heedsOwnFloors: Bool { !isRoot && !isToken }
 }

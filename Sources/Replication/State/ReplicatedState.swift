@@ -193,6 +193,7 @@ public struct ReplicatedState: Sendable {
       changes.toStore.append(changeset)
     }
     let outcome = outcome(slot)
+    if !changeset.floors.isEmpty { changes.touchesTrust = true }
     if changeset.grant != nil || changeset.rootChange != nil {
       for entry in waiting.take(grant: changeset.id) {
         let outcome = judge(

@@ -14,6 +14,8 @@ public struct GrantState: Hashable, Sendable {
   public var time: HybridTime?
   /// `nil`: it lives.
   public var void: NotCounting?
+  /// Revoked or sealed by a floor at `max`: what was kept under it lives, nothing new will.
+  public var isClosed: Bool
   /// The cluster whose records it may write.
   public var cluster: String?
   public var isToken: Bool
@@ -67,12 +69,14 @@ extension ReplicatedState {
 
   public var root: RootKeys { grant(rootVersion)?.root ?? genesis.root }
 
-  /// The cluster of every key with a live grant `own:<c>` of an admitted cluster. Expiry is not looked
+  /// The cluster of every key with a live grant `own:<c>` of an admitted cluster that no floor has
+  /// closed. Expiry is not looked
   /// at: it ends what a key may write, and `grant` tells it.
   public var admittedPeers: [PublicKey: String] {
     var out: [PublicKey: String] = [:]
     for cluster in engine.clusterGrants.keys.sorted() where isAdmitted(cluster) {
-      for index in engine.clusterGrants[cluster] ?? [] where engine.grants[Int(index)].isLive {
+      for index in engine.clusterGrants[cluster] ?? []
+      where engine.grants[Int(index)].isLive && !engine.grants[Int(index)].isClosed {
         let key = engine.grants[Int(index)].grant.subject
         if out[key] == nil { out[key] = cluster }
       }
@@ -87,6 +91,7 @@ extension ReplicatedState {
       for index in indices
       where engine.grants[Int(index)].grant.subject == key && engine.grants[Int(index)].isLive {
         let node = engine.grants[Int(index)]
+        guard !node.isClosed else { continue }
         let candidate = (engine.changeset(node.slot).time, node.id)
         if best.map({ $0 < candidate }) ?? true { best = candidate }
       }
@@ -132,7 +137,7 @@ extension ReplicatedState {
       id: node.id, grant: node.grant, root: node.root, parent: changeset?.under,
       grantor: changeset?.author, time: changeset?.time,
       void: node.slot < 0 ? nil : engine.reason(node.slot, scopes: self.index.scopes.map(\.scope)),
-      cluster: node.cluster, isToken: node.isToken,
+      isClosed: node.isClosed, cluster: node.cluster, isToken: node.isToken,
       successor: node.successor < 0 ? nil : engine.changeset(node.successor).id)
   }
 }

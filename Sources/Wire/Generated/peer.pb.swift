@@ -274,20 +274,20 @@ nonisolated struct ProtoPeerMessage: Sendable {
     set {kind = .streamPong(newValue)}
   }
 
-  var enrol: ProtoChangesetBatch {
+  var introduce: ProtoChangesetBatch {
     get {
-      if case .enrol(let v)? = kind {return v}
+      if case .introduce(let v)? = kind {return v}
       return ProtoChangesetBatch()
     }
-    set {kind = .enrol(newValue)}
+    set {kind = .introduce(newValue)}
   }
 
-  var enrolRefused: String {
+  var refused: String {
     get {
-      if case .enrolRefused(let v)? = kind {return v}
+      if case .refused(let v)? = kind {return v}
       return String()
     }
-    set {kind = .enrolRefused(newValue)}
+    set {kind = .refused(newValue)}
   }
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -324,8 +324,8 @@ nonisolated struct ProtoPeerMessage: Sendable {
     /// Streams only.
     case streamPing(UInt32)
     case streamPong(UInt32)
-    case enrol(ProtoChangesetBatch)
-    case enrolRefused(String)
+    case introduce(ProtoChangesetBatch)
+    case refused(String)
 
   }
 
@@ -882,7 +882,7 @@ nonisolated extension ProtoEnvelope: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension ProtoPeerMessage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".PeerMessage"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}ping\0\u{1}ack\0\u{3}probe_request\0\u{3}relayed_ack\0\u{1}nack\0\u{1}evidence\0\u{3}sync_request\0\u{3}sync_summary\0\u{3}sync_want\0\u{3}sync_records\0\u{3}sync_redirect\0\u{1}push\0\u{1}announce\0\u{1}graft\0\u{1}prune\0\u{1}track\0\u{1}applied\0\u{1}digests\0\u{3}symbols_request\0\u{1}symbols\0\u{3}ranges_request\0\u{1}ranges\0\u{1}have\0\u{1}want\0\u{1}delivery\0\u{1}redirect\0\u{3}stream_ping\0\u{3}stream_pong\0\u{1}enrol\0\u{3}enrol_refused\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}ping\0\u{1}ack\0\u{3}probe_request\0\u{3}relayed_ack\0\u{1}nack\0\u{1}evidence\0\u{3}sync_request\0\u{3}sync_summary\0\u{3}sync_want\0\u{3}sync_records\0\u{3}sync_redirect\0\u{1}push\0\u{1}announce\0\u{1}graft\0\u{1}prune\0\u{1}track\0\u{1}applied\0\u{1}digests\0\u{3}symbols_request\0\u{1}symbols\0\u{3}ranges_request\0\u{1}ranges\0\u{1}have\0\u{1}want\0\u{1}delivery\0\u{1}redirect\0\u{3}stream_ping\0\u{3}stream_pong\0\u{1}introduce\0\u{1}refused\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1209,12 +1209,12 @@ nonisolated extension ProtoPeerMessage: SwiftProtobuf.Message, SwiftProtobuf._Me
         var hadOneofValue = false
         if let current = self.kind {
           hadOneofValue = true
-          if case .enrol(let m) = current {v = m}
+          if case .introduce(let m) = current {v = m}
         }
         try decoder.decodeSingularMessageField(value: &v)
         if let v = v {
           if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.kind = .enrol(v)
+          self.kind = .introduce(v)
         }
       }()
       case 30: try {
@@ -1222,7 +1222,7 @@ nonisolated extension ProtoPeerMessage: SwiftProtobuf.Message, SwiftProtobuf._Me
         try decoder.decodeSingularStringField(value: &v)
         if let v = v {
           if self.kind != nil {try decoder.handleConflictingOneOf()}
-          self.kind = .enrolRefused(v)
+          self.kind = .refused(v)
         }
       }()
       default: break
@@ -1348,12 +1348,12 @@ nonisolated extension ProtoPeerMessage: SwiftProtobuf.Message, SwiftProtobuf._Me
       guard case .streamPong(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularUInt32Field(value: v, fieldNumber: 28)
     }()
-    case .enrol?: try {
-      guard case .enrol(let v)? = self.kind else { preconditionFailure() }
+    case .introduce?: try {
+      guard case .introduce(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 29)
     }()
-    case .enrolRefused?: try {
-      guard case .enrolRefused(let v)? = self.kind else { preconditionFailure() }
+    case .refused?: try {
+      guard case .refused(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularStringField(value: v, fieldNumber: 30)
     }()
     case nil: break

@@ -37,10 +37,10 @@ public enum EnvelopeCodec {
     case nil: return nil
     case .streamPing(let nonce): return .streamPing(nonce)
     case .streamPong(let nonce): return .streamPong(nonce)
-    case .enrol(let batch):
-      return .enrol(
-        try changesets(batch.changesets, limit: PeerMessage.enrolmentLimit, crypto: crypto))
-    case .enrolRefused(let reason): return .enrolRefused(String(reason.prefix(512)))
+    case .introduce(let batch):
+      return .introduce(
+        try changesets(batch.changesets, limit: PeerMessage.introductionLimit, crypto: crypto))
+    case .refused(let reason): return .refused(String(reason.prefix(512)))
     case .some(let kind):
       if let message = try membership(kind) { return .membership(message) }
       return try sync(kind, crypto: crypto).map(PeerMessage.sync)
@@ -54,8 +54,8 @@ public enum EnvelopeCodec {
     case .sync(let message): out.kind = kind(message)
     case .streamPing(let nonce): out.streamPing = nonce
     case .streamPong(let nonce): out.streamPong = nonce
-    case .enrol(let changesets): out.enrol.changesets = changesets.map(ChangesetCodec.proto)
-    case .enrolRefused(let reason): out.enrolRefused = reason
+    case .introduce(let changesets): out.introduce.changesets = changesets.map(ChangesetCodec.proto)
+    case .refused(let reason): out.refused = reason
     }
     return out
   }

@@ -1,0 +1,60 @@
+public import Base
+
+/// Hashes and signatures that are quick, and that nobody in a simulation can forge without the
+/// signer: a signature is a keyed mix of the message with a secret that only the signer's closure
+/// and the simulation's `verify` know.
+public enum SimulatedCrypto {
+  /// Four lanes of FNV-1a with a final mix: collisions are as rare as simulations are short.
+  public static func digest(_ bytes: [UInt8]) -> Digest {
+    let words = mix(bytes, key: (0, 0))
+    return Digest(words: words)
+  }
+
+  public static let crypto = Crypto(
+    sha256: { digest($0) },
+    verify: { signature, message, key in signature.bytes == sign(message, secret(of: key)) })
+
+  public static func signer(_ number: UInt64) -> Signer {
+    let key = PublicKey(words: mix([1], key: (number, 77)))
+    let secret = secret(of: key)
+    return Signer(publicKey: key) { message in
+      guard let signature = Signature(sign(message, secret)) else {
+        preconditionFailure("two digests are 64 bytes")
+      }
+      return signature
+    }
+  }
+
+  private static func secret(of key: PublicKey) -> (UInt64, UInt64) {
+    (key.words.0 ^ 0x5bf0_3635_d1f1_4b1d, key.words.1 ^ 0x2545_f491_4f6c_dd1d)
+  }
+
+  private static func sign(_ message: [UInt8], _ secret: (UInt64, UInt64)) -> [UInt8] {
+    Digest(words: mix(message, key: secret)).bytes
+      + Digest(words: mix(message, key: (secret.1, secret.0))).bytes
+  }
+
+  private static func mix(
+    _ bytes: [UInt8], key: (UInt64, UInt64)
+  ) -> (UInt64, UInt64, UInt64, UInt64) {
+    let prime: UInt64 = 0x100_0000_01b3
+    var a: UInt64 = 0xcbf2_9ce4_8422_2325 ^ key.0
+    var b: UInt64 = 0x9e37_79b9_7f4a_7c15 ^ key.1
+    for byte in bytes {
+      a = (a ^ UInt64(byte)) &* prime
+      b = (b &+ UInt64(byte)) &* 0xff51_afd7_ed55_8ccd
+      b ^= b >> 29
+    }
+    func finish(_ value: UInt64) -> UInt64 {
+      var z = value
+      z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+      z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+      return z ^ (z >> 31)
+    }
+    let length = UInt64(bytes.count)
+    return (
+      finish(a &+ length), finish(b ^ a), finish(a ^ (b << 17 | b >> 47)),
+      finish(b &+ a &* prime)
+    )
+  }
+}

@@ -1,0 +1,151 @@
+public import Base
+public import Membership
+public import Replication
+
+/// One peer: membership, replicated state and its spreading, composed into one state machine.
+///
+/// The daemon and the simulator run this same struct. It knows no sockets, disks or clocks; every
+/// input is handled at once and what is to be done comes out as effects, in order.
+public struct Peer: Sendable {
+  public let configuration: PeerConfiguration
+  public let id: NodeID
+  let crypto: Crypto
+
+  public internal(set) var state: ReplicatedState
+  public internal(set) var membership: Membership
+  var antiEntropy: AntiEntropy
+  var dissemination: Dissemination
+  var tracking: ApplyTracking
+  var clock: HybridClock
+
+  /// Peers that the state admits, with the addresses of their cluster's record; self included.
+  public internal(set) var admitted: [NodeID: AdmittedPeer] = [:]
+  /// Who else holds each scope that this peer holds.
+  var holders: [Scope: [NodeID]] = [:]
+  /// Changesets given to the store and not on disk yet.
+  var unstored: Set<Digest> = []
+  /// What this cluster's reconcilers want, by register; written anew when the state differs.
+  var wanted: [RegisterName: Value?] = [:]
+  var attachment = ScopeAttachment()
+  /// Changesets that were not taken since the start.
+  public internal(set) var rejectedCount: UInt64 = 0
+  /// When round trips are told to the overlays next.
+  var overlayDue: Instant = .distantFuture
+
+  /// How often overlays follow measured round trips.
+  static let overlayInterval: Duration = .seconds(30)
+
+  /// - Parameter state: rebuilt from the store; empty for a new peer.
+  public init(_ configuration: PeerConfiguration, state: ReplicatedState, crypto: Crypto) {
+    self.configuration = configuration
+    self.crypto = crypto
+    self.state = state
+    var rng = SeededGenerator(seed: configuration.seed)
+    id = crypto.nodeID(of: configuration.signer.publicKey)
+    membership = Membership(
+      identity: MemberIdentity(
+        signer: configuration.signer, cluster: configuration.cluster,
+        clusterSet: configuration.genesis.id, bootEpoch: configuration.bootEpoch,
+        addresses: configuration.addresses),
+      crypto: crypto, configuration: configuration.membership, seed: rng.next())
+    antiEntropy = AntiEntropy(local: id, seed: rng.next())
+    dissemination = Dissemination(local: id, seed: rng.next())
+    tracking = ApplyTracking(local: id, seed: rng.next())
+    clock = HybridClock(latest: state.latestTime)
+  }
+
+  /// Whether nothing of a scope is known to differ from what others hold.
+  public func isSynced(_ scope: Scope) -> Bool {
+    holders[scope]?.isEmpty ?? true || antiEntropy.sessionCount == 0
+  }
+
+  /// When `tick` is due at the latest.
+  public var nextDeadline: Instant {
+    var earliest = min(membership.nextDeadline, overlayDue)
+    for deadline in [
+      antiEntropy.nextDeadline, dissemination.nextDeadline, tracking.nextDeadline,
+      state.nextDeadline,
+    ] {
+      if let deadline { earliest = min(earliest, deadline) }
+    }
+    return earliest
+  }
+
+  public mutating func handle(_ input: Input, now: Now, effects: inout [Effect]) {
+    switch input {
+    case .start: start(now: now, effects: &effects)
+    case .received(let sender, let messages):
+      receive(messages, from: sender, now: now, effects: &effects)
+    case .introduced(let connection, let changesets):
+      meet(changesets, on: connection, now: now, effects: &effects)
+    case .submitted(let changesets, let ticket):
+      let verdicts = take(changesets, from: nil, .pushed, now: now, effects: &effects)
+      effects.append(.judged(ticket: ticket, verdicts))
+    case .publish(let registers):
+      for register in registers {
+        wanted[RegisterName(scope: register.scope, path: register.path)] = register.value
+      }
+      publish(now: now, effects: &effects)
+    case .stored(let ids): stored(ids, now: now, effects: &effects)
+    case .track(let id, let until): track(id, until: until, now: now, effects: &effects)
+    case .streamProbe(let node, let reachable):
+      member(.streamProbeResult(node, reachable: reachable), now: now, effects: &effects)
+    case .addresses(let addresses):
+      member(.localAddressesChanged(addresses), now: now, effects: &effects)
+    case .leave: member(.leave, now: now, effects: &effects)
+    case .tick: tick(now: now, effects: &effects)
+    }
+  }
+
+  private mutating func start(now: Now, effects: inout [Effect]) {
+    for scope in state.scopes.sorted() {
+      sync(
+        .setChanged(scope, inserted: state.compared(scope), removed: []), now: now,
+        effects: &effects)
+    }
+    trustChanged(now: now, effects: &effects)
+    overlayDue = now.instant + .seconds(5)
+  }
+
+  private mutating func tick(now: Now, effects: inout [Effect]) {
+    member(.tick, now: now, effects: &effects)
+    if let due = state.nextDeadline, due <= now.instant {
+      var changes = StateChanges()
+      state.release(now: now, changes: &changes)
+      apply(changes, from: nil, .reconciled, now: now, effects: &effects)
+    }
+    if overlayDue <= now.instant {
+      overlayDue = now.instant + Self.overlayInterval
+      refreshHolders(now: now, effects: &effects)
+    }
+    sync(.tick, now: now, effects: &effects)
+    var out: [SyncEffect] = []
+    dissemination.handle(.tick, source: state, now: now, effects: &out)
+    tracking.handle(.tick, isApplied: isApplied, now: now, effects: &out)
+    perform(out, now: now, effects: &effects)
+  }
+
+  private mutating func receive(
+    _ messages: [PeerMessage], from sender: NodeID, now: Now, effects: inout [Effect]
+  ) {
+    guard admitted[sender] != nil else { return }
+    var about: [Membership.Message] = []
+    for message in messages {
+      switch message {
+      case .membership(let message): about.append(message)
+      case .sync(let message): receive(message, from: sender, now: now, effects: &effects)
+      case .streamPing(let nonce):
+        effects.append(.frame(to: sender, .streamPong(nonce)))
+      case .streamPong:
+        member(.streamProbeResult(sender, reachable: true), now: now, effects: &effects)
+      case .introduce(let changesets):
+        // It is admitted already; what it brings may still be news.
+        _ = take(changesets, from: sender, .reconciled, now: now, effects: &effects)
+      case .refused(let reason):
+        effects.append(.event(.refusedBy(sender, reason)))
+      }
+    }
+    member(
+      about.isEmpty ? .heard(sender) : .messages(from: sender, about), now: now, effects: &effects)
+  }
+}

@@ -1,0 +1,58 @@
+internal import Base
+internal import Replication
+
+extension Peer {
+  /// Writes what this cluster's reconcilers want and the state does not show yet.
+  ///
+  /// Writes need a live grant of this peer's own; without one (not enrolled yet, or removed) what is
+  /// wanted is kept and written when there is one.
+  mutating func publish(now: Now, effects: inout [Effect]) {
+    guard let grant = state.ownGrant(of: configuration.signer.publicKey) else { return }
+    var byScope: [Scope: [(path: String, value: Value?)]] = [:]
+    for (name, value) in wanted.sorted(by: { $0.key < $1.key }) {
+      guard mayWrite(name.scope), state.value(name.path, scope: name.scope) != value else {
+        continue
+      }
+      byScope[name.scope, default: []].append((name.path, value))
+    }
+    for scope in byScope.keys.sorted() {
+      let writes = byScope[scope] ?? []
+      for start in stride(from: 0, to: writes.count, by: Self.writesPerChangeset) {
+        let batch = writes[start..<min(start + Self.writesPerChangeset, writes.count)]
+        publish(Array(batch), scope: scope, under: grant, now: now, effects: &effects)
+      }
+    }
+  }
+
+  /// Below the bound of 256: exports of 100 endpoints must fit into 64 KiB too.
+  static let writesPerChangeset = 16
+
+  private func mayWrite(_ scope: Scope) -> Bool {
+    switch scope {
+    case .clusterset: true
+    case .slice(let name): state.members(of: name).contains(configuration.cluster)
+    }
+  }
+
+  private mutating func publish(
+    _ writes: [(path: String, value: Value?)], scope: Scope, under grant: Digest, now: Now,
+    effects: inout [Effect]
+  ) {
+    let author = configuration.signer.publicKey
+    var draft = Changeset(
+      id: .zero, body: [], endorsements: [], clusterSet: configuration.genesis.id, scope: scope,
+      under: grant, author: author, time: clock.next(now: now))
+    draft.writes = writes.compactMap { path, value in
+      state.write(path, value, scope: scope, author: author)
+    }
+    guard !draft.writes.isEmpty else { return }
+    var changeset = configuration.seal(draft)
+    changeset.endorsements = [
+      Endorsement(key: author, signature: configuration.signer.sign(changeset.signedBytes))
+    ]
+    let verdicts = take([changeset], from: nil, .pushed, now: now, effects: &effects)
+    if let refused = verdicts.first, refused.outcome.isWorthReporting {
+      effects.append(.event(.cannotPublish(refused.outcome.sentence)))
+    }
+  }
+}

@@ -1,0 +1,108 @@
+public import Base
+internal import Naming
+public import NIOCore
+internal import NIOPosix
+internal import Slices
+
+/// The authoritative server of slice names: UDP and TCP on each address, all on one event loop.
+///
+/// Pushed, not polled: `serve` swaps the table, the next query is answered from it.
+public final class DNSServer: Sendable {
+  /// TCP connections at a time; more are closed at once (RFC 7766 section 6.2.2).
+  static let maximumConnections = 64
+  static let idleTimeout = TimeAmount.seconds(10)
+
+  private let loop: any EventLoop
+  private let state: NIOLoopBound<State>
+  public let counters = DNSCounters()
+
+  final class State {
+    var resolver: Naming.Resolver?
+    var channels: [any Channel] = []
+    var connections = 0
+  }
+
+  public init(on loop: any EventLoop) {
+    self.loop = loop
+    state = NIOLoopBound(State(), eventLoop: loop)
+  }
+
+  /// Binds both transports on each address. Throws with the address that could not be had.
+  public func start(_ addresses: [IPEndpoint]) async throws {
+    for endpoint in addresses {
+      do {
+        let address = try SocketAddress(
+          ipAddress: endpoint.address.description, port: Int(endpoint.port))
+        try await bindDatagrams(address)
+        try await bindStreams(address)
+      } catch {
+        throw DNSServerError(address: endpoint, reason: "\(error)")
+      }
+    }
+  }
+
+  private func bindDatagrams(_ address: SocketAddress) async throws {
+    let bound = state
+    let counters = counters
+    let channel = try await DatagramBootstrap(group: loop)
+      .channelOption(.socketOption(.so_reuseaddr), value: 1)
+      .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 4096))
+      .channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.addHandler(
+            DNSDatagramHandler(state: bound.value, counters: counters))
+        }
+      }
+      .bind(to: address).get()
+    try await loop.submit { bound.value.channels.append(channel) }.get()
+  }
+
+  private func bindStreams(_ address: SocketAddress) async throws {
+    let bound = state
+    let counters = counters
+    let channel = try await ServerBootstrap(group: loop)
+      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .serverChannelOption(.backlog, value: 64)
+      .childChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          guard bound.value.connections < Self.maximumConnections else {
+            counters.refusedConnection()
+            channel.close(promise: nil)
+            return
+          }
+          let handlers: [any ChannelHandler] = [
+            IdleStateHandler(readTimeout: Self.idleTimeout),
+            DNSStreamHandler(state: bound.value, counters: counters),
+          ]
+          try channel.pipeline.syncOperations.addHandlers(handlers)
+        }
+      }
+      .bind(to: address).get()
+    try await loop.submit { bound.value.channels.append(channel) }.get()
+  }
+
+  /// Answers from this table from now on.
+  func serve(_ table: NamingTable) {
+    let resolver = Naming.Resolver(table)
+    let bound = state
+    loop.execute { bound.value.resolver = resolver }
+  }
+
+  public func stop() async {
+    let bound = state
+    let channels = try? await loop.submit {
+      defer { bound.value.channels = [] }
+      return bound.value.channels
+    }.get()
+    for channel in channels ?? [] { try? await channel.close() }
+  }
+}
+
+public struct DNSServerError: Error, CustomStringConvertible {
+  public var address: IPEndpoint
+  public var reason: String
+
+  public var description: String {
+    "cannot serve DNS on \(address): \(reason); choose another address in standalone.dns.listen"
+  }
+}

@@ -1,0 +1,103 @@
+internal import Base
+internal import Membership
+internal import Naming
+internal import Peer
+internal import Replication
+internal import Slices
+
+/// What a standalone cluster should look like now: computed from the converged state alone.
+struct PlatformPlan: Sendable {
+  var view: ClustersetView
+  var gateway: Slices.GatewayState
+  var waiting: [GatewayReconciler.Waiting]
+  var publications: [LocalRegister]
+  var nodes: [NodeSlice]
+  var names: NamingTable
+  var refusals: [ServiceExportReconciler.Refusal]
+  var authorities: [String: [UInt8]]
+}
+
+/// What planning remembers between passes.
+struct PlatformMemory: Sendable {
+  var view = ClustersetView()
+  var allocators: [String: AddressAllocator] = [:]
+  var local = LocalServices()
+  /// (slice, cluster) whose tunnel answers its probes.
+  var reachable: Set<SliceLink> = []
+  var serial: UInt32 = 0
+  /// Registers that were published in slices and have to go when their export does.
+  var touched: [String]? = nil
+
+  struct SliceLink: Hashable, Sendable {
+    var slice: String
+    var cluster: String
+  }
+
+  /// - Parameters:
+  ///   - endpoints: where this cluster's gateway is reached from outside; empty: no gateway.
+  mutating func plan(
+    _ peer: Peer, endpoints: [IPEndpoint], gatewayKey: [UInt8], servers: [IPAddress], now: Now
+  ) -> PlatformPlan {
+    let cluster = peer.configuration.cluster
+    let source = StateRegisters(state: peer.state)
+    if let paths = touched {
+      view.update(paths: paths, from: source)
+    } else {
+      view.rebuild(from: source)
+    }
+    touched = []
+    let exports = ServiceExportReconciler.plan(
+      view, cluster: cluster, local: local, allocators: &allocators, observed: source,
+      now: now.wallMilliseconds)
+    let nodes = NodeRouteReconciler.desired(
+      view, cluster: cluster, local: local, endpoints: exports.endpoints,
+      allocators: &allocators)
+    var writes = exports.writes
+    if !endpoints.isEmpty {
+      for slice in view.slices(of: cluster) {
+        if let write = GatewayReconciler.publication(
+          slice, cluster: cluster, endpoints: endpoints, key: gatewayKey,
+          now: now.wallMilliseconds)
+        {
+          writes.append(write)
+        }
+      }
+    }
+    let (gateway, waiting) = GatewayReconciler.desired(view, cluster: cluster)
+    serial &+= 1
+    return PlatformPlan(
+      view: view, gateway: gateway, waiting: waiting,
+      publications: writes.map { LocalRegister(scope: $0.scope, path: $0.path, value: $0.value) },
+      nodes: nodes, names: names(peer, cluster: cluster, servers: servers),
+      refusals: exports.refusals,
+      authorities: view.clusters.compactMapValues { $0.info?.certificateAuthority })
+  }
+
+  private func names(_ peer: Peer, cluster: String, servers: [IPAddress]) -> NamingTable {
+    let slices = view.slices(of: cluster).filter { $0.isActive(cluster) }
+    return NamingTable(
+      zones: peer.configuration.genesis.zones,
+      slices: slices.map {
+        SliceNames($0, reachability: reachability(of: $0, peer, cluster: cluster))
+      },
+      clients: ClientViews(
+        clients: ClientSlices.byAddress(view, cluster: cluster, local: local)),
+      servers: servers, serial: serial)
+  }
+
+  /// By tunnel probes where there is a tunnel; membership alone withdraws nothing, it decides only
+  /// where no tunnel is meant to be.
+  func reachability(of slice: SliceView, _ peer: Peer, cluster: String) -> Reachability {
+    var out = Reachability(local: cluster)
+    let tunnelled = slice.network?.overlay != SliceOverlay.none
+    for member in slice.members where member.cluster != cluster {
+      let isPresent = peer.admitted.values.contains {
+        $0.cluster == member.cluster && peer.membership.state(of: $0.id).isPresent
+      }
+      if !isPresent { out.stale.insert(member.cluster) }
+      let link = SliceLink(slice: slice.name, cluster: member.cluster)
+      if tunnelled ? reachable.contains(link) : isPresent { out.reachable.insert(member.cluster) }
+    }
+    return out
+  }
+}

@@ -1,0 +1,50 @@
+internal import Base
+internal import Foundation
+internal import Glibc
+internal import Slices
+
+/// The services file of a standalone cluster, read again whenever it was replaced or written.
+struct ServicesFile: Sendable {
+  let path: String
+  private var seen: Stamp?
+
+  private struct Stamp: Equatable {
+    var inode: UInt
+    var size: Int
+    var seconds: Int
+    var nanoseconds: Int
+  }
+
+  init(path: String) {
+    self.path = path
+  }
+
+  /// The content, if it changed since the last call. Throws what is wrong with it, once; the last
+  /// good content stays in force.
+  mutating func readIfChanged() throws(LocatedError) -> LocalServices? {
+    var status = stat()
+    guard stat(path, &status) == 0 else {
+      if seen != nil {
+        seen = nil
+        throw LocatedError(
+          file: path, reason: "cannot be read: \(String(cString: strerror(errno)))")
+      }
+      return nil
+    }
+    let stamp = Stamp(
+      inode: UInt(status.st_ino), size: Int(status.st_size), seconds: status.st_mtim.tv_sec,
+      nanoseconds: status.st_mtim.tv_nsec)
+    guard stamp != seen else { return nil }
+    seen = stamp
+    guard let data = FileManager.default.contents(atPath: path) else {
+      throw LocatedError(file: path, reason: "cannot be read")
+    }
+    let document = try YAMLDocument.parse(String(decoding: data, as: UTF8.self), file: path)
+    do throws(ManifestError) {
+      return try LocalServices(document.value)
+    } catch {
+      let first = error.errors.first ?? FieldError(path: "", reason: "is not valid")
+      throw document.error(first.path, first.reason, allowed: first.allowed)
+    }
+  }
+}

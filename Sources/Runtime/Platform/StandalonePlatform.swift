@@ -1,0 +1,356 @@
+internal import Base
+internal import Glibc
+internal import Logging
+internal import NIOCore
+internal import Peer
+internal import Replication
+internal import Slices
+internal import Synchronization
+
+/// `platform: standalone`: makes this machine's network namespace what the converged state says.
+///
+/// Level-triggered: whatever changes (registers, members, the services file, tunnels) asks for one
+/// more pass; passes run one after the other and act on the state as it is by then. They need no
+/// other peer.
+final class StandalonePlatform: Sendable {
+  private let configuration: DaemonConfiguration
+  private let identity: PeerIdentity
+  private let engine: PeerEngine
+  private let store: ChangesetStore
+  private let registry: MetricsRegistry
+  private let logger: Logger
+  private let loop: any EventLoop
+  let dns: DNSServer
+  private let state = Mutex(State())
+
+  private struct State {
+    var memory = PlatformMemory()
+    var file: ServicesFile?
+    var gateway: Gateway?
+    var gatewayProblem: String?
+    var leaves: [String: Leaf] = [:]
+    var rules: String?
+    var allocations = ""
+    var latest: PlatformPlan?
+    var isDirty = false
+    var isRunning = false
+    var isStopped = false
+    var poll: RepeatedTask?
+  }
+
+  private struct Leaf {
+    var identity: TunnelIdentity
+    var issuedMilliseconds: UInt64
+  }
+
+  /// How often the services file is looked at. A look is one `stat`.
+  static let pollInterval = TimeAmount.milliseconds(100)
+  static let replica = "0"
+  static let innerMTU = 1420
+
+  init(
+    configuration: DaemonConfiguration, identity: PeerIdentity, engine: PeerEngine,
+    store: ChangesetStore, registry: MetricsRegistry, loop: any EventLoop, logger: Logger
+  ) {
+    self.configuration = configuration
+    self.identity = identity
+    self.engine = engine
+    self.store = store
+    self.registry = registry
+    self.loop = loop
+    self.logger = logger
+    dns = DNSServer(on: loop)
+  }
+
+  func start() async throws {
+    let allocators = try AllocationStore.load(from: store)
+    state.withLock {
+      $0.memory.allocators = allocators
+      $0.file = configuration.standalone.services.map(ServicesFile.init)
+    }
+    try await dns.start(configuration.standalone.dnsListen)
+    openGateway()
+    engine.observe { [weak self] change in
+      guard let self else { return }
+      if case .registers(let names) = change {
+        self.state.withLock { $0.memory.touched?.append(contentsOf: names.map(\.path)) }
+      }
+      self.wake()
+    }
+    let poll = loop.scheduleRepeatedTask(initialDelay: .zero, delay: Self.pollInterval) {
+      [weak self] _ in self?.lookAtServices()
+    }
+    state.withLock { $0.poll = poll }
+    collectMetrics()
+    wake()
+  }
+
+  func stop() async {
+    let gateway = state.withLock { state in
+      state.isStopped = true
+      state.poll?.cancel()
+      defer { state.gateway = nil }
+      return state.gateway
+    }
+    await dns.stop()
+    gateway?.stop()
+    if state.withLock({ $0.rules != nil }) {
+      try? await CommandRunner.run("nft", ["-f", "-"], input: NodeRules.removal)
+    }
+  }
+
+  /// What was planned last.
+  var latest: PlatformPlan? { state.withLock { $0.latest } }
+  var gatewayStatus: GatewayStatus? { state.withLock { $0.gateway }?.status() }
+  var gatewayProblem: String? { state.withLock { $0.gatewayProblem } }
+
+  // MARK: What asks for a pass
+
+  private func lookAtServices() {
+    var problem: LocatedError?
+    let isChanged = state.withLock { state -> Bool in
+      do throws(LocatedError) {
+        guard let services = try state.file?.readIfChanged() else { return false }
+        state.memory.local = services
+        return true
+      } catch {
+        problem = error
+        return false
+      }
+    }
+    if let problem {
+      logger.error("services stay as they were", metadata: ["why": "\(problem)"])
+    }
+    if isChanged { wake() }
+  }
+
+  private func gatewayEvent(_ event: GatewayEvent) {
+    switch event {
+    case .reachability(let slice, let cluster, let isReachable):
+      logger.notice(
+        isReachable ? "tunnel up" : "tunnel down",
+        metadata: ["slice": "\(slice)", "cluster": "\(cluster)"])
+      state.withLock {
+        let link = PlatformMemory.SliceLink(slice: slice, cluster: cluster)
+        if isReachable {
+          $0.memory.reachable.insert(link)
+        } else {
+          $0.memory.reachable.remove(link)
+        }
+      }
+      wake()
+    case .established(let slice, let cluster, _):
+      logger.info(
+        "tunnel established", metadata: ["slice": "\(slice)", "cluster": "\(cluster)"])
+    case .handshakeFailed(let slice, let cluster, _, let reason):
+      logger.warning(
+        "tunnel handshake failed",
+        metadata: ["slice": "\(slice)", "cluster": "\(cluster)", "why": "\(reason)"])
+    case .sliceFailed(let slice, let reason):
+      logger.error("slice not served", metadata: ["slice": "\(slice)", "why": "\(reason)"])
+    }
+  }
+
+  private func wake() {
+    let starts = state.withLock { state -> Bool in
+      state.isDirty = true
+      guard !state.isRunning, !state.isStopped else { return false }
+      state.isRunning = true
+      return true
+    }
+    if starts { Task { await self.runPasses() } }
+  }
+
+  private func runPasses() async {
+    while state.withLock({ state in
+      if !state.isDirty || state.isStopped {
+        state.isRunning = false
+        return false
+      }
+      state.isDirty = false
+      return true
+    }) {
+      await pass()
+    }
+  }
+
+  // MARK: One pass
+
+  private func pass() async {
+    let endpoints = advertisedGateway
+    let gatewayKey = Gateway.publicKey(of: identity.gatewayKey) ?? []
+    let servers = configuration.standalone.dnsListen.map(\.address)
+    guard
+      let plan = try? await engine.read({ peer in
+        self.state.withLock {
+          $0.memory.plan(
+            peer, endpoints: endpoints, gatewayKey: gatewayKey, servers: servers,
+            now: WallClock.now)
+        }
+      })
+    else { return }
+    keepAllocations()
+    applyGateway(plan)
+    await loadRules(plan.nodes)
+    dns.serve(plan.names)
+    // Others learn of endpoints when this side is ready for them.
+    if !plan.publications.isEmpty { engine.publish(plan.publications) }
+    for refusal in plan.refusals {
+      logger.debug(
+        "not exported", metadata: ["service": "\(refusal.service)", "why": "\(refusal.reason)"])
+    }
+    state.withLock { $0.latest = plan }
+  }
+
+  private func keepAllocations() {
+    let text = state.withLock { state -> String? in
+      let text = AllocationStore.text(state.memory.allocators)
+      guard text != state.allocations else { return nil }
+      state.allocations = text
+      return text
+    }
+    guard let text else { return }
+    do throws(StorageError) {
+      try store.setValue(Array(text.utf8), for: AllocationStore.name)
+    } catch {
+      logger.error("addresses may change at a restart", metadata: ["why": "\(error)"])
+    }
+  }
+
+  // MARK: Gateway
+
+  private var advertisedGateway: [IPEndpoint] {
+    guard state.withLock({ $0.gateway != nil }) else { return [] }
+    if !configuration.gateway.advertise.isEmpty { return configuration.gateway.advertise }
+    return configuration.gateway.listen.map { [$0] } ?? []
+  }
+
+  private func openGateway() {
+    guard let listen = configuration.gateway.listen else { return }
+    do throws(GatewayError) {
+      let gateway = try Gateway(
+        GatewayConfiguration(
+          cluster: identity.cluster, replica: Self.replica, listen: listen,
+          staticKey: identity.gatewayKey,
+          onEvent: { [weak self] in self?.gatewayEvent($0) }))
+      state.withLock { $0.gateway = gateway }
+    } catch {
+      // The rest of the peer keeps working.
+      state.withLock { $0.gatewayProblem = "\(error)" }
+      logger.error("no gateway tunnel", metadata: ["why": "\(error)"])
+    }
+  }
+
+  private func applyGateway(_ plan: PlatformPlan) {
+    guard let gateway = state.withLock({ $0.gateway }) else { return }
+    var out = GatewayPlan()
+    for device in plan.gateway.devices {
+      guard let leaf = leaf(for: device.slice, plan.view.slices[device.slice]?.rotation) else {
+        continue
+      }
+      out.slices.append(
+        TunnelSliceConfig(
+          slice: device.slice, device: device.device,
+          addresses: [.init(device.address, prefixLength: device.cidr.length)],
+          localBlocks: [device.block], mtu: Self.innerMTU, identity: leaf))
+    }
+    for tunnel in plan.gateway.tunnels {
+      let remote = SPIFFEIdentity(
+        clusterSet: identity.genesis.id, cluster: tunnel.cluster,
+        role: .gateway(slice: tunnel.slice, replica: tunnel.replica))
+      out.peers.append(
+        TunnelPeerConfig(
+          slice: tunnel.slice, cluster: tunnel.cluster, replica: tunnel.replica,
+          endpoints: tunnel.endpoints, staticKey: tunnel.key,
+          certificateAuthority: tunnel.certificateAuthority, spiffeURI: remote.uri,
+          remoteBlocks: [tunnel.block]))
+    }
+    gateway.apply(out)
+  }
+
+  /// The slice's leaf: the one in use, or a new one where the slice's rotation is due.
+  private func leaf(for slice: String, _ rotation: SliceRotation?) -> TunnelIdentity? {
+    let now = WallClock.now
+    let rotation = rotation ?? SliceRotation()
+    if let leaf = state.withLock({ $0.leaves[slice] }),
+      rotation.due(issuedMilliseconds: leaf.issuedMilliseconds) > now.wallMilliseconds
+    {
+      return leaf.identity
+    }
+    do throws(ClusterCAError) {
+      let lifetime = Duration.milliseconds(
+        rotation.interval.milliseconds + rotation.overlap.milliseconds)
+      let issued = try identity.authority.issue(
+        SPIFFEIdentity(
+          clusterSet: identity.genesis.id, cluster: identity.cluster,
+          role: .gateway(slice: slice, replica: Self.replica)),
+        for: lifetime, now: now)
+      let leaf = Leaf(
+        identity: TunnelIdentity(
+          certificate: issued.certificate, privateKey: issued.privateKey),
+        issuedMilliseconds: now.wallMilliseconds)
+      state.withLock { $0.leaves[slice] = leaf }
+      let wait = TimeAmount.milliseconds(rotation.interval.milliseconds)
+      loop.scheduleTask(in: wait) { [weak self] in self?.wake() }
+      return leaf.identity
+    } catch {
+      logger.error("no gateway certificate", metadata: ["slice": "\(slice)", "why": "\(error)"])
+      return nil
+    }
+  }
+
+  // MARK: Node
+
+  private func loadRules(_ nodes: [NodeSlice]) async {
+    let script = nodes.isEmpty ? nil : NodeRules.script(nodes)
+    guard script != state.withLock({ $0.rules }) else { return }
+    do throws(CommandError) {
+      if script != nil { try Sysctl.forward() }
+      try await CommandRunner.run("nft", ["-f", "-"], input: script ?? NodeRules.removal)
+      state.withLock { $0.rules = script }
+    } catch {
+      logger.error("packet rules are not in force", metadata: ["why": "\(error)"])
+      loop.scheduleTask(in: .seconds(1)) { [weak self] in self?.wake() }
+    }
+  }
+
+  // MARK: Metrics
+
+  private func collectMetrics() {
+    registry.collect { [weak self] registry in
+      guard let self else { return }
+      for (outcome, count) in self.dns.counters.byOutcome.sorted(by: { $0.key < $1.key }) {
+        registry.counter(
+          "starling_dns_answers_total", help: "DNS messages by what became of them.",
+          labels: ["outcome": outcome]
+        ).raise(to: count)
+      }
+      if let status = self.gatewayStatus { TunnelMetrics.set(status, in: registry) }
+    }
+  }
+}
+
+/// Kernel settings of this network namespace.
+enum Sysctl {
+  /// A node forwards between workloads and slice devices.
+  static func forward() throws(CommandError) {
+    for path in ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"] {
+      let file = open(path, O_WRONLY | O_CLOEXEC)
+      guard file >= 0 else {
+        if path.contains("ipv6") { continue }
+        throw CommandError(command: path, reason: String(cString: strerror(errno)))
+      }
+      _ = write(file, "1", 1)
+      close(file)
+    }
+  }
+}
+
+extension StandalonePlatform {
+  /// By slice, the clusters whose tunnel answers.
+  var reachableClusters: [String: Set<String>] {
+    state.withLock { state in
+      state.memory.reachable.reduce(into: [:]) { $0[$1.slice, default: []].insert($1.cluster) }
+    }
+  }
+}

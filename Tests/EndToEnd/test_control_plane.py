@@ -1,0 +1,194 @@
+"""One or two peers on loopback: what they refuse, what they keep, what they say about it."""
+
+import os
+import random
+import re
+import socket
+import subprocess
+import unittest
+
+from lab import bench_gossip, clusters
+
+
+def metric(cluster, name):
+    """The sum of a metric over its labels."""
+    connection = clusters.UnixConnection(cluster.socket)
+    connection.request("GET", "/metrics")
+    text = connection.getresponse().read().decode()
+    connection.close()
+    values = re.findall(rf"^{name}(?:{{.*}})? ([0-9.e+]+)$", text, re.MULTILINE)
+    return sum(float(value) for value in values)
+
+
+class OnePeer(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = clusters.Lab(isolated=False)
+        cls.lab.cli("init", "--name", "test", "--out", cls.lab.directory / "admin")
+        cls.peer = cls.lab.cluster("one")
+        cls.peer.start(cls.lab.cli("token", "create", "--cluster", "one").strip())
+        cls.peer.wait_joined()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.lab.close()
+
+    def manifest(self, text):
+        path = self.lab.directory / "slice.yaml"
+        path.write_text(text)
+        return path
+
+    def slice(self, extra=""):
+        return self.manifest(
+            "apiVersion: starling.dev/v1alpha1\nkind: Slice\nmetadata: {name: blue}\n"
+            "spec:\n  cidr: 10.11.0.0/16\n  members:\n"
+            f"    - {{cluster: one, namespaces: [shop]}}\n{extra}")
+
+    def test_garbage_on_every_port_is_survived(self):
+        rng = random.Random(7)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
+            for _ in range(3000):
+                channel.sendto(
+                    rng.randbytes(rng.randint(0, 1400)), ("127.0.0.1", self.peer.gossip_port))
+        for _ in range(50):
+            for address in [("127.0.0.1", self.peer.gossip_port), str(self.peer.socket)]:
+                family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+                try:
+                    with socket.socket(family) as stream:
+                        stream.settimeout(2)
+                        stream.connect(address)
+                        stream.sendall(rng.randbytes(rng.randint(1, 5000)))
+                except OSError:
+                    pass
+        for _ in range(20):
+            with self.assertRaises((RuntimeError, OSError, clusters.http.client.HTTPException)):
+                answer = self.peer.api("/v1/changesets", rng.randbytes(rng.randint(1, 4000)))
+                if all(r["outcome"] == "refused" for r in answer["results"]):
+                    raise RuntimeError("refused")
+        self.assertEqual(self.peer.api("/v1/status")["phase"], "joined")
+        self.assertIsNone(self.peer.process.poll())
+
+    def test_change_by_an_unknown_key_is_refused_and_shown(self):
+        thief = self.lab.directory / "thief.key"
+        self.lab.cli("key", "new", "--out", thief)
+        done = self.peer.cli(
+            "apply", "-f", self.slice("  dns: {ttl: 1s}\n"), "--key", thief, "--yes",
+            check=False)
+        self.assertNotEqual(done.returncode, 0)
+
+    def test_altered_byte_is_refused_counted_and_shown(self):
+        body = bytearray(bench_gossip.sign(self.lab, self.peer, 77))
+        for at in (len(body) - 3, len(body) // 2):
+            altered = bytearray(body)
+            altered[at] ^= 1
+            try:
+                results = self.peer.api("/v1/changesets", bytes(altered))["results"]
+            except RuntimeError:
+                continue  # no changeset any more
+            self.assertEqual(results[0]["outcome"], "refused", results)
+            self.assertTrue(results[0]["reason"])
+        shown = self.peer.cli("log", "--rejected")
+        self.assertTrue(shown.strip())
+        # And the true one still counts.
+        results = self.peer.api("/v1/changesets", bytes(body))["results"]
+        self.assertEqual(results[0]["outcome"], "accepted", results)
+
+    def test_oversized_push_is_refused(self):
+        with self.assertRaises((RuntimeError, OSError)):
+            self.peer.api("/v1/changesets", b"\0" * (5 << 20))
+        self.assertEqual(self.peer.api("/v1/status")["phase"], "joined")
+
+    def test_invalid_manifest_names_file_line_and_field(self):
+        path = self.manifest(
+            "apiVersion: starling.dev/v1alpha1\nkind: Slice\nmetadata: {name: blue}\n"
+            "spec:\n  cidr: 34.2.0.0/16\n  topolgy: {mode: FullMesh}\n  members: []\n")
+        done = self.peer.cli("apply", "-f", path, "--yes", check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("slice.yaml", done.stderr)
+        self.assertRegex(done.stderr, r":5|line 5")
+        self.assertIn("cidr", done.stderr)
+        self.assertIn("topology", done.stderr)
+
+    def test_broken_yaml_names_the_line(self):
+        path = self.manifest("apiVersion: starling.dev/v1alpha1\nkind: [\n")
+        done = self.peer.cli("apply", "-f", path, "--yes", check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("slice.yaml", done.stderr)
+
+    def test_wrong_passphrase_is_one_line(self):
+        wrong = self.lab.directory / "wrong"
+        wrong.write_text("not it\n")
+        wrong.chmod(0o600)
+        environment = dict(
+            os.environ, STARLING_CONFIG=str(self.lab.directory / "admin" / "config.yaml"),
+            STARLING_PASSPHRASE_FILE=str(wrong))
+        done = subprocess.run(
+            [str(clusters.binaries() / "starling"), "apply", "-f", self.slice(), "--yes",
+             "--peer", f"unix://{self.peer.socket}"],
+            capture_output=True, text=True, env=environment)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("passphrase", done.stderr)
+
+    def test_port_in_use_is_one_line(self):
+        other = self.lab.cluster("two")
+        other.gossip_port = self.peer.gossip_port
+        token = self.lab.cli("token", "create", "--cluster", "two").strip()
+        other.start(token)
+        self.assertNotEqual(other.process.wait(timeout=20), 0)
+        self.assertRegex(other.log_tail(), r"(?i)in use")
+
+    def test_unknown_configuration_key_names_the_nearest(self):
+        path = self.lab.directory / "bad.yaml"
+        path.write_text("dataDirr: /tmp/x\n")
+        done = subprocess.run(
+            [str(clusters.binaries() / "starlingd"), "--config", str(path), "--check-config"],
+            capture_output=True, text=True)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("dataDir", done.stderr)
+        self.assertIn("bad.yaml:1", done.stderr)
+
+    def test_kill_9_loses_nothing_acknowledged(self):
+        for number in range(5):
+            body = bench_gossip.sign(self.lab, self.peer, 100 + number)
+            result = self.peer.api("/v1/changesets", body)["results"][0]
+            self.assertEqual(result["outcome"], "accepted", result)
+            self.peer.kill()
+            self.peer.start()
+            self.peer.wait_joined()
+            self.assertEqual(
+                self.peer.api(f"/v1/changesets/{result['id']}")["state"], "counting")
+
+    def test_backup_and_restore_round_trip(self):
+        body = bench_gossip.sign(self.lab, self.peer, 200)
+        result = self.peer.api("/v1/changesets", body)["results"][0]
+        backup = self.lab.directory / "backup.db"
+        self.peer.cli("backup", backup)
+        target = self.lab.directory / "restored"
+        self.lab.cli("restore", backup, "--data-dir", target)
+        self.assertTrue(any(target.iterdir()))
+        self.assertTrue(result["id"])
+
+
+class TwoPeers(unittest.TestCase):
+    def test_join_revoke_and_rejoin(self):
+        with clusters.Lab(isolated=False) as lab:
+            lab.cli("init", "--name", "two", "--out", lab.directory / "admin")
+            a = lab.cluster("a")
+            a.start(lab.cli("token", "create", "--cluster", "a").strip())
+            a.wait_joined()
+            seed = f"{a.address}:{a.gossip_port}"
+            b = lab.cluster("b")
+            b.start(lab.cli("token", "create", "--cluster", "b", "--seed", seed).strip())
+            b.wait_joined()
+            clusters.eventually(
+                lambda: a.api("/v1/status")["clusters"]["alive"] == 2, 20, "a sees b")
+            member = next(m for m in a.api("/v1/members") if m["cluster"] == "b")
+            a.cli("revoke", member["key"], "--keep", "none", "--yes")
+            clusters.eventually(
+                lambda: all(m["cluster"] != "b" for m in a.api("/v1/members")), 10, "b is gone")
+            clusters.eventually(
+                lambda: b.api("/v1/status")["phase"] == "removed", 20, "b knows why")
+
+
+if __name__ == "__main__":
+    unittest.main()

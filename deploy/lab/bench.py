@@ -1,0 +1,42 @@
+"""deploy/bench gossip|state|kill [--json]"""
+
+import argparse
+import json
+import subprocess
+import sys
+
+from . import bench_gossip, bench_kill, clusters
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="deploy/bench")
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    gossip = kinds.add_parser("gossip", help="real peers on loopback")
+    gossip.add_argument("--peers", type=int, default=30)
+    gossip.add_argument("--pushes", type=int, default=100)
+    gossip.add_argument("--idle", type=int, default=20, help="seconds of idling to measure")
+    gossip.add_argument("--serf", help="a script that measures Serf: SCRIPT PEERS")
+    state = kinds.add_parser("state", help="the store and the state core at 100,000 changesets")
+    state.add_argument("--changesets", type=int, default=100_000)
+    kill = kinds.add_parser("kill", help="kill -9 during pushes; nothing acknowledged is lost")
+    kill.add_argument("--rounds", type=int, default=200)
+    for kind in (gossip, state, kill):
+        kind.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    options = parser.parse_args()
+    if options.kind == "gossip":
+        result = bench_gossip.main(options)
+    elif options.kind == "kill":
+        result = bench_kill.main(options)
+    else:
+        command = [str(clusters.binaries() / "starling-bench"), "state", str(options.changesets)]
+        result = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    if options.json:
+        print(json.dumps(result))
+    else:
+        for name, value in result.items():
+            print(f"{name:40} {value}")
+    sys.exit(0 if not result.get("failed") else 1)
+
+
+if __name__ == "__main__":
+    main()
