@@ -99,7 +99,7 @@ private func answer(
   var reply = allocator.buffer(capacity: capacity)
   var outcome: Naming.Resolver.Outcome?
   query.withUnsafeReadableBytes { input in
-    reply.writeWithUnsafeMutableBytes(minimumWritableBytes: capacity) { output in
+    _ = reply.writeWithUnsafeMutableBytes(minimumWritableBytes: capacity) { output in
       let result = resolver.answer(input, from: address, over: transport, into: output)
       outcome = result
       return result.length

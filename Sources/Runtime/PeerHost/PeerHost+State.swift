@@ -1,7 +1,8 @@
-internal import Base
+public import Base
 internal import Membership
 internal import Peer
-internal import Replication
+public import Replication
+internal import Slices
 internal import Wire
 
 extension PeerHost {

@@ -1,4 +1,4 @@
-internal import Base
+public import Base
 internal import Membership
 internal import Peer
 internal import Replication

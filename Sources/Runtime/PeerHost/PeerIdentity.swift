@@ -1,17 +1,17 @@
-public import Base
+internal import Base
 internal import Foundation
-public import Replication
+internal import Replication
 internal import Wire
 
 /// What a peer keeps in its data directory besides the store: its key, the genesis, the CA, and the
 /// token's enrolment until it is in the store.
-public struct PeerIdentity: Sendable {
-  public var genesis: Genesis
-  public var cluster: String
-  public var key: SigningKey
-  public var authority: ClusterCA
+struct PeerIdentity: Sendable {
+  var genesis: Genesis
+  var cluster: String
+  var key: SigningKey
+  var authority: ClusterCA
   /// Static X25519 key of the cluster's gateway, 32 bytes.
-  public var gatewayKey: [UInt8]
+  var gatewayKey: [UInt8]
 
   static let genesisKey = "genesis"
   static let clusterKey = "cluster"

@@ -13,7 +13,7 @@ enum CommandRunner {
         .name(program), arguments: Arguments(arguments), input: .string(input),
         output: .string(limit: outputLimit), error: .string(limit: outputLimit))
       guard result.terminationStatus.isSuccess else {
-        throw CommandError(command: name, reason: result.standardError ?? "")
+        throw CommandError(command: name, reason: result.standardError)
       }
     } catch let error as CommandError {
       throw error

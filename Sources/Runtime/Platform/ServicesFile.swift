@@ -1,6 +1,5 @@
 internal import Base
 internal import Foundation
-internal import Glibc
 internal import Slices
 
 /// The services file of a standalone cluster, read again whenever it was replaced or written.
@@ -9,10 +8,9 @@ struct ServicesFile: Sendable {
   private var seen: Stamp?
 
   private struct Stamp: Equatable {
-    var inode: UInt
-    var size: Int
-    var seconds: Int
-    var nanoseconds: Int
+    var inode: UInt64
+    var size: UInt64
+    var modified: Date
   }
 
   init(path: String) {
@@ -22,18 +20,17 @@ struct ServicesFile: Sendable {
   /// The content, if it changed since the last call. Throws what is wrong with it, once; the last
   /// good content stays in force.
   mutating func readIfChanged() throws(LocatedError) -> LocalServices? {
-    var status = stat()
-    guard stat(path, &status) == 0 else {
+    guard let attributes = try? FileManager.default.attributesOfItem(atPath: path) else {
       if seen != nil {
         seen = nil
-        throw LocatedError(
-          file: path, reason: "cannot be read: \(String(cString: strerror(errno)))")
+        throw LocatedError(file: path, reason: "is gone or cannot be read")
       }
       return nil
     }
     let stamp = Stamp(
-      inode: UInt(status.st_ino), size: Int(status.st_size), seconds: status.st_mtim.tv_sec,
-      nanoseconds: status.st_mtim.tv_nsec)
+      inode: (attributes[.systemFileNumber] as? NSNumber)?.uint64Value ?? 0,
+      size: (attributes[.size] as? NSNumber)?.uint64Value ?? 0,
+      modified: attributes[.modificationDate] as? Date ?? .distantPast)
     guard stamp != seen else { return nil }
     seen = stamp
     guard let data = FileManager.default.contents(atPath: path) else {
