@@ -133,6 +133,11 @@ public struct DaemonConfiguration: Hashable, Sendable {
   }
 }
 
+extension ConfigurationOption {
+  /// The default as it would be written in the file; `nil`: not set.
+  public var standardText: String? { standard.map(DaemonConfiguration.inline) }
+}
+
 extension DaemonConfiguration {
   /// The effective configuration as a configuration file, each line with its source.
   public var yaml: String {
@@ -159,7 +164,7 @@ extension DaemonConfiguration {
     return out
   }
 
-  private static func inline(_ value: Value) -> String {
+  fileprivate static func inline(_ value: Value) -> String {
     switch value {
     case .string(let text): quoted(text)
     case .integer(let number): String(number)

@@ -1,0 +1,64 @@
+import ArgumentParser
+import Runtime
+
+/// One flag for every option of the configuration file, by the same name.
+struct DaemonOptions: ParsableArguments {
+  @Option(help: help("dataDir")) var dataDir: String?
+  @Option(help: help("cluster")) var cluster: String?
+  @Option(help: help("listen")) var listen: String?
+  @Option(help: help("advertise")) var advertise: String?
+  @Option(help: help("seeds")) var seeds: String?
+  @Option(help: help("joinToken")) var joinToken: String?
+  @Option(help: help("joinTokenFile")) var joinTokenFile: String?
+  @Option(help: help("api.listen")) var apiListen: String?
+  @Option(help: help("api.unixSocket")) var apiUnixSocket: String?
+  @Option(help: help("api.maximumConnections")) var apiMaximumConnections: String?
+  @Option(help: help("api.pushesPerMinute")) var apiPushesPerMinute: String?
+  @Option(help: help("metrics.listen")) var metricsListen: String?
+  @Option(help: help("log.level")) var logLevel: String?
+  @Option(help: help("log.format")) var logFormat: String?
+  @Option(help: help("platform")) var platform: String?
+  @Option(help: help("standalone.services")) var standaloneServices: String?
+  @Option(help: help("standalone.dns.listen")) var standaloneDnsListen: String?
+  @Option(help: help("standalone.nodeAddress")) var standaloneNodeAddress: String?
+  @Option(help: help("standalone.interfacePrefix")) var standaloneInterfacePrefix: String?
+  @Option(help: help("gateway.listen")) var gatewayListen: String?
+  @Option(help: help("gateway.advertise")) var gatewayAdvertise: String?
+  @Option(help: help("gateway.workers")) var gatewayWorkers: String?
+  @Option(help: help("ranges.pods")) var rangesPods: String?
+  @Option(help: help("ranges.services")) var rangesServices: String?
+  @Option(help: help("ranges.nodes")) var rangesNodes: String?
+  @Option(help: help("limits.gossipBytesPerSecond")) var limitsGossipBytesPerSecond: String?
+  @Option(help: help("limits.gossipBurstBytes")) var limitsGossipBurstBytes: String?
+  @Option(help: help("limits.storeBytes")) var limitsStoreBytes: String?
+  @Option(help: help("clock.warnOffset")) var clockWarnOffset: String?
+
+  /// Text of the flags that were given, by option name.
+  var values: [String: String] {
+    let pairs: KeyValuePairs<String, String?> = [
+      "dataDir": dataDir, "cluster": cluster, "listen": listen, "advertise": advertise,
+      "seeds": seeds, "joinToken": joinToken, "joinTokenFile": joinTokenFile,
+      "api.listen": apiListen, "api.unixSocket": apiUnixSocket,
+      "api.maximumConnections": apiMaximumConnections,
+      "api.pushesPerMinute": apiPushesPerMinute, "metrics.listen": metricsListen,
+      "log.level": logLevel, "log.format": logFormat, "platform": platform,
+      "standalone.services": standaloneServices, "standalone.dns.listen": standaloneDnsListen,
+      "standalone.nodeAddress": standaloneNodeAddress,
+      "standalone.interfacePrefix": standaloneInterfacePrefix, "gateway.listen": gatewayListen,
+      "gateway.advertise": gatewayAdvertise, "gateway.workers": gatewayWorkers,
+      "ranges.pods": rangesPods, "ranges.services": rangesServices, "ranges.nodes": rangesNodes,
+      "limits.gossipBytesPerSecond": limitsGossipBytesPerSecond,
+      "limits.gossipBurstBytes": limitsGossipBurstBytes, "limits.storeBytes": limitsStoreBytes,
+      "clock.warnOffset": clockWarnOffset,
+    ]
+    assert(pairs.map(\.key) == ConfigurationOption.all.map(\.name), "an option has no flag")
+    return Dictionary(
+      pairs.compactMap { pair in pair.value.map { (pair.key, $0) } }, uniquingKeysWith: { $1 })
+  }
+
+  private static func help(_ name: String) -> ArgumentHelp {
+    guard let option = ConfigurationOption.named(name) else { return ArgumentHelp(name) }
+    return ArgumentHelp(
+      stringLiteral: option.summary + (option.standardText.map { " (default: \($0))" } ?? ""))
+  }
+}
