@@ -192,7 +192,7 @@ import Testing
         metrics.text.contains(
           "starling_api_requests_total{listener=\"metrics\",method=\"GET\",route=\"/readyz\","
             + "status=\"503\"} 1\n"))
-      #expect(metrics.text.contains("route=\"none\",status=\"404\"} 1\n"))
+      #expect(metrics.text.contains("route=\"NotFound\",status=\"404\"} 1\n"))
       #expect(try await server.local("/healthz").status == 200)
     }
   }
