@@ -62,6 +62,7 @@ public final class ChangesetStore: Sendable {
     queue.inDatabase { _ in }
     failWaiting()
     try? queue.close()
+    lock.release()
   }
 
   /// - Throws: `closed`.
@@ -204,7 +205,8 @@ extension ChangesetStore {
         VALUES (?, ?, ?, ?, ?, ?)
         ON CONFLICT (id) DO UPDATE SET scope = excluded.scope, body = excluded.body,
           endorsements = excluded.endorsements, ingested = excluded.ingested, mark = excluded.mark
-        WHERE mark <> excluded.mark
+        WHERE mark <> excluded.mark OR body <> excluded.body OR scope <> excluded.scope
+          OR endorsements <> excluded.endorsements
         """)
     for row in rows {
       try insert.execute(arguments: [

@@ -1,13 +1,15 @@
 internal import Base
 internal import Glibc
+internal import Synchronization
 
 /// One daemon a data directory: an advisory lock that ends with the process, however it ends.
 final class DirectoryLock: Sendable {
-  private let file: Int32
+  /// -1 once it is released.
+  private let file: Mutex<Int32>
 
   init(directory: String) throws(StorageError) {
     let path = "\(directory)/lock"
-    file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+    let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
     guard file >= 0 else {
       throw .unusable(path: path, reason: FileError.last.reason)
     }
@@ -19,10 +21,18 @@ final class DirectoryLock: Sendable {
     let text = Array("\(getpid())\n".utf8)
     // The number is for people only, so a full disk does not matter here.
     if ftruncate(file, 0) == 0 { _ = pwrite(file, text, text.count, 0) }
+    self.file = Mutex(file)
   }
 
   deinit {
-    close(file)
+    release()
+  }
+
+  func release() {
+    file.withLock { file in
+      if file >= 0 { close(file) }
+      file = -1
+    }
   }
 
   private static func holder(_ file: Int32) -> String {

@@ -89,7 +89,8 @@ struct NetworkStreamTests {
     var limits = StreamLimits()
     limits.unadmitted = 3
     let seed = try await peer("seed", limits: limits)
-    let stranger = try await peer("x", admitted: false)
+    // It knows nobody either, so it keeps all of its connections.
+    let stranger = try TestPeer("x", trust: TestTrust(), on: group.next())
     for _ in 0..<10 { stranger.transport.contact(seed.address, joining: true) }
     #expect(await seed.waitFor { $0.refusals.count == 7 })
     #expect(seed.events.all.opened.count == 3)
