@@ -178,6 +178,14 @@ public final class PeerHost: Service, Sendable {
     return PeerEngine.Transports(datagrams: datagrams, streams: streams)
   }
 
+  /// A fresh leaf for the API over TCP: the peer's own, so that its CA vouches for it.
+  public func apiLeaf() throws -> LeafIdentity {
+    guard let identity = current?.identity else {
+      throw APIProblem.unavailable("This peer has no certificate before it has joined.")
+    }
+    return try issuePeerLeaf(identity)
+  }
+
   func issuePeerLeaf(_ identity: PeerIdentity) throws -> LeafIdentity {
     try identity.authority.issue(
       SPIFFEIdentity(
