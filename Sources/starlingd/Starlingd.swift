@@ -4,6 +4,7 @@ import Logging
 import NIOPosix
 import Runtime
 import ServiceLifecycle
+import UnixSignals
 
 @main struct Starlingd: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
