@@ -24,6 +24,7 @@ public struct ReplicatedState: Sendable {
   /// What does not count, by the time since when.
   private var idle = SortedBuckets<IdleSlot>()
   private var raised: Set<StateAlarm> = []
+  private var isLoading = false
   /// Put aside because a consumer failed on them. They still count, so that peers agree.
   public internal(set) var quarantined: [Digest: String] = [:]
   /// The greatest HLC of what is held: a peer's own clock starts above it.
@@ -79,6 +80,8 @@ public struct ReplicatedState: Sendable {
   public mutating func load(
     _ changesets: some Sequence<Changeset>, now: Now, changes: inout StateChanges
   ) {
+    // Halfway something may look superseded by what turns out to be void: nothing goes before the end.
+    isLoading = true
     var writes: [Changeset] = []
     var sliced: [Changeset] = []
     for changeset in changesets {
@@ -97,6 +100,8 @@ public struct ReplicatedState: Sendable {
     for changeset in sliced {
       _ = admit(changeset, now: now, isTrusted: true, changes: &changes)
     }
+    isLoading = false
+    for slot in index.takeSpent(&engine) { forget(slot, &changes) }
     waiting.trim(limits)
     leaveScopes(&changes)
     schedule(now)
@@ -219,10 +224,10 @@ public struct ReplicatedState: Sendable {
       let node = engine.grants[Int(grant)]
       changes.grants.append(GrantChange(id: node.id, live: node.isLive))
     }
-    if limits.dropsSuperseded {
-      for slot in index.takeSpent(&engine) { forget(slot, &changes) }
-    } else {
+    if !limits.dropsSuperseded {
       index.forgetSpent()
+    } else if !isLoading {
+      for slot in index.takeSpent(&engine) { forget(slot, &changes) }
     }
     if !touched.isEmpty { raiseAlarms(touched, &changes) }
   }
