@@ -1,20 +1,17 @@
 """Real peers on loopback: how fast a pushed change is visible everywhere, how fast a death is known,
 what idling costs."""
 
-import base64
 import json
 import os
 import pathlib
-import re
 import shutil
 import signal
 import statistics
 import subprocess
 import sys
-import threading
 import time
 
-from . import clusters
+from . import clusters, demo
 
 
 class LoopbackLab(clusters.Lab):
@@ -71,8 +68,7 @@ def sign(lab, cluster, number):
     """The bytes of one signed changeset that differs from what is in force."""
     out = lab.directory / "signed.yaml"
     cluster.cli("sign", "-f", slice_manifest(lab, number), "--out", out)
-    found = re.search(r"changeset:\s*[\"']?([A-Za-z0-9+/=_-]+)", out.read_text())
-    return base64.b64decode(found.group(1))
+    return demo.signed_bytes(out)
 
 
 def push_and_watch(cluster, body, total):

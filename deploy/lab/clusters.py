@@ -164,7 +164,7 @@ class Cluster:
     def wait_joined(self, timeout=20):
         def joined():
             if self.process.poll() is not None:
-                raise SystemExit(f"{self.name}: starlingd ended: {self.log_tail()}")
+                raise AssertionError(f"{self.name}: starlingd ended: {self.log_tail()}")
             return self.api("/v1/status")["phase"] == "joined"
         eventually(joined, timeout, f"{self.name} joined; its log: {self.directory}/starlingd.log")
 

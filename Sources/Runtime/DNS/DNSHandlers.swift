@@ -1,6 +1,6 @@
 internal import Base
-internal import Naming
 internal import NIOCore
+internal import Naming
 
 /// One datagram, one answer.
 final class DNSDatagramHandler: ChannelInboundHandler {

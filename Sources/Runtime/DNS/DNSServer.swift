@@ -1,7 +1,7 @@
 public import Base
-internal import Naming
 public import NIOCore
 internal import NIOPosix
+internal import Naming
 internal import Slices
 
 /// The authoritative server of slice names: UDP and TCP on each address, all on one event loop.
@@ -13,7 +13,7 @@ public final class DNSServer: Sendable {
   static let idleTimeout = TimeAmount.seconds(10)
 
   private let loop: any EventLoop
-  private let state: NIOLoopBound<State>
+  private let state: NIOLoopBoundBox<State>
   public let counters = DNSCounters()
 
   final class State {
@@ -24,7 +24,7 @@ public final class DNSServer: Sendable {
 
   public init(on loop: any EventLoop) {
     self.loop = loop
-    state = NIOLoopBound(State(), eventLoop: loop)
+    state = NIOLoopBoundBox.makeBoxSendingValue(State(), eventLoop: loop)
   }
 
   /// Binds both transports on each address. Throws with the address that could not be had.
