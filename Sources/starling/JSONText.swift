@@ -13,7 +13,7 @@ enum JSONText {
     case let list as [Any]: return .list(list.map(convert))
     case let text as String: return .string(text)
     case let number as NSNumber:
-      if CFGetTypeIDIsBoolean(number) { return .bool(number.boolValue) }
+      if isBoolean(number) { return .bool(number.boolValue) }
       let double = number.doubleValue
       return double == double.rounded() && abs(double) < 9e15
         ? .integer(number.int64Value) : .string("\(double)")
@@ -21,7 +21,7 @@ enum JSONText {
     }
   }
 
-  private static func CFGetTypeIDIsBoolean(_ number: NSNumber) -> Bool {
+  private static func isBoolean(_ number: NSNumber) -> Bool {
     String(cString: number.objCType) == "c"
   }
 }

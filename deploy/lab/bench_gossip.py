@@ -60,7 +60,7 @@ def slice_manifest(lab, number):
     path.write_text("\n".join([
         "apiVersion: starling.dev/v1alpha1", "kind: Slice", "metadata: {name: bench}", "spec:",
         "  cidr: 10.11.0.0/16", "  maxClusters: 16", "  members: []",
-        f"  dns: {{ttl: {1000 + number}ms}}", ""]))
+        f"  qos: {{ceilingKbps: {100_000 + number}}}", ""]))
     return path
 
 

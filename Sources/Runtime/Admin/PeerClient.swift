@@ -60,14 +60,14 @@ public struct PeerClient: Sendable {
   public func get<T: Decodable>(
     _ path: String, _ query: [(String, String)] = [], as type: T.Type = T.self
   ) async throws -> T {
-    let body = try await send(.GET, path, query)
+    let body = try await send(.get, path, query)
     return try decode(body)
   }
 
   public func post<T: Decodable>(
     _ path: String, _ body: [UInt8], contentType: String, as type: T.Type = T.self
   ) async throws -> T {
-    let answer = try await send(.POST, path, [], body: body, contentType: contentType)
+    let answer = try await send(.post, path, [], body: body, contentType: contentType)
     return try decode(answer)
   }
 
@@ -78,7 +78,7 @@ public struct PeerClient: Sendable {
   /// The body of a long answer, piece by piece.
   public func download(_ path: String, to consume: (ArraySlice<UInt8>) throws -> Void) async throws
   {
-    let response = try await execute(request(.POST, path, [], body: []))
+    let response = try await execute(request(.post, path, [], body: []))
     guard response.status.code < 300 else { throw try await problem(response) }
     for try await chunk in response.body {
       try consume(ArraySlice(chunk.readableBytesView))
@@ -90,7 +90,7 @@ public struct PeerClient: Sendable {
     _ path: String, _ query: [(String, String)] = [],
     _ consume: (_ event: String, _ data: [UInt8]) throws -> Bool
   ) async throws {
-    let response = try await execute(request(.GET, path, query))
+    let response = try await execute(request(.get, path, query))
     guard response.status.code < 300 else { throw try await problem(response) }
     var pending: [UInt8] = []
     var event = ""
@@ -127,7 +127,7 @@ public struct PeerClient: Sendable {
         }.joined(separator: "&")
     }
     var request = HTTPClientRequest(url: base + target)
-    request.method = method == .GET ? .GET : .POST
+    request.method = method == .get ? .GET : .POST
     request.headers.add(name: "accept", value: "application/json")
     if let body {
       request.headers.add(name: "content-type", value: contentType)
@@ -136,7 +136,7 @@ public struct PeerClient: Sendable {
     return request
   }
 
-  private enum Method { case GET, POST }
+  private enum Method { case get, post }
 
   private func send(
     _ method: Method, _ path: String, _ query: [(String, String)], body: [UInt8]? = nil,

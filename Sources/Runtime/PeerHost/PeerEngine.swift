@@ -343,7 +343,9 @@ final class PeerEngine: Sendable {
     if let member = bound.value.peer.membership.member(node), !member.addresses.isEmpty {
       return member.addresses
     }
-    return bound.value.peer.admitted[node]?.addresses ?? []
+    // Whoever was expelled by this very input is still told why.
+    return bound.value.peer.admitted[node]?.addresses
+      ?? trust.withLock { $0[node]?.addresses } ?? []
   }
 
   private func address(of node: NodeID) -> IPEndpoint? {
