@@ -101,21 +101,19 @@ public struct ByteWriter: Sendable {
   }
 
   public mutating func u16(_ value: UInt16) {
-    integer(UInt64(value), 2)
+    integer(value)
   }
 
   public mutating func u32(_ value: UInt32) {
-    integer(UInt64(value), 4)
+    integer(value)
   }
 
   public mutating func u64(_ value: UInt64) {
-    integer(value, 8)
+    integer(value)
   }
 
-  private mutating func integer(_ value: UInt64, _ count: Int) {
-    for shift in stride(from: (count - 1) * 8, through: 0, by: -8) {
-      bytes.append(UInt8(truncatingIfNeeded: value >> UInt64(shift)))
-    }
+  private mutating func integer(_ value: some FixedWidthInteger) {
+    withUnsafeBytes(of: value.bigEndian) { bytes.append(contentsOf: $0) }
   }
 
   public mutating func raw(_ more: some Sequence<UInt8>) {

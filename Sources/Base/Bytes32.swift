@@ -9,16 +9,11 @@ public protocol Bytes32: Hashable, Comparable, Sendable, CustomStringConvertible
 extension Bytes32 {
   /// `nil` unless there are exactly 32 bytes.
   public init?(_ bytes: some Collection<UInt8>) {
-    guard bytes.count == 32 else { return nil }
-    var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
-    for (i, byte) in bytes.enumerated() {
-      switch i >> 3 {
-      case 0: words.0 = words.0 << 8 | UInt64(byte)
-      case 1: words.1 = words.1 << 8 | UInt64(byte)
-      case 2: words.2 = words.2 << 8 | UInt64(byte)
-      default: words.3 = words.3 << 8 | UInt64(byte)
-      }
-    }
+    // Digests are made for every changeset and row, so bytes that lie together are read as words.
+    let words =
+      bytes.withContiguousStorageIfAvailable { readWords(UnsafeRawBufferPointer($0)) }
+      ?? Array(bytes).withUnsafeBytes { readWords($0) }
+    guard let words else { return nil }
     self.init(words: words)
   }
 
@@ -29,14 +24,15 @@ extension Bytes32 {
   }
 
   public var bytes: [UInt8] {
-    var out: [UInt8] = []
-    out.reserveCapacity(32)
-    for word in [words.0, words.1, words.2, words.3] {
-      for shift in stride(from: 56, through: 0, by: -8) {
-        out.append(UInt8(truncatingIfNeeded: word >> UInt64(shift)))
-      }
+    let words = words
+    return [UInt8](unsafeUninitializedCapacity: 32) { buffer, count in
+      let raw = UnsafeMutableRawBufferPointer(buffer)
+      raw.storeBytes(of: words.0.bigEndian, toByteOffset: 0, as: UInt64.self)
+      raw.storeBytes(of: words.1.bigEndian, toByteOffset: 8, as: UInt64.self)
+      raw.storeBytes(of: words.2.bigEndian, toByteOffset: 16, as: UInt64.self)
+      raw.storeBytes(of: words.3.bigEndian, toByteOffset: 24, as: UInt64.self)
+      count = 32
     }
-    return out
   }
 
   public static func < (a: Self, b: Self) -> Bool {
@@ -64,6 +60,14 @@ extension Bytes32 {
   public var short: String { String(hex.prefix(12)) }
 
   public var description: String { short }
+}
+
+private func readWords(_ raw: UnsafeRawBufferPointer) -> (UInt64, UInt64, UInt64, UInt64)? {
+  guard raw.count == 32 else { return nil }
+  func word(_ offset: Int) -> UInt64 {
+    UInt64(bigEndian: raw.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+  }
+  return (word(0), word(8), word(16), word(24))
 }
 
 /// A SHA-256 digest: identity of changesets, grants, ClusterSets and members.

@@ -95,7 +95,8 @@ extension ChangesetStore {
 
   private static func bytes(_ row: Row, _ index: Int) -> [UInt8]? {
     // `try`: a column of another type.
-    (try? row.withUnsafeData(atIndex: index) { $0.map { [UInt8]($0) } }) ?? nil
+    (try? row.withUnsafeData(atIndex: index) { $0.map { $0.withUnsafeBytes { [UInt8]($0) } } })
+      ?? nil
   }
 
   /// On the database's own queue, whatever it does; errors come out typed.
