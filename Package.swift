@@ -121,6 +121,17 @@ let package = Package(
     .target(
       name: "Simulator", dependencies: ["Base", "Peer", "Membership", "Replication"],
       path: "Simulations/Simulator", swiftSettings: settings),
+    // Hostile input for every decoder (`deploy/fuzz`), and how fast the state is.
+    .executableTarget(
+      name: "starling-fuzz",
+      dependencies: [
+        "Base", "Membership", "Replication", "Slices", "Naming", "Tunnel", "Peer", "Wire",
+        "Runtime",
+        .product(name: "NIOCore", package: "swift-nio"),
+      ], path: "Tests/Fuzz", swiftSettings: settings),
+    .executableTarget(
+      name: "starling-bench", dependencies: ["Base", "Replication", "Peer", "Wire", "Runtime"],
+      path: "Tests/Benchmarks", swiftSettings: settings),
 
     tests("Base"),
     tests("Membership", ["Base"]),

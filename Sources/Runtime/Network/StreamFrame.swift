@@ -1,20 +1,20 @@
-internal import Base
+package import Base
 internal import CLZ4
-internal import NIOCore
+package import NIOCore
 
 /// A frame of a stream: `length (4) | flags (1) | payload`, the length being that of the payload.
 ///
 /// With flag 1 the payload is the original length (4) and an LZ4 block. Both lengths have the same limit,
 /// so nothing small unfolds into something large.
-enum StreamFrame {
-  static let maximumBytes = 1 << 20
+package enum StreamFrame {
+  package static let maximumBytes = 1 << 20
   static let headerBytes = 5
   /// Shorter ones are not worth the time.
   static let compressedAbove = 1_024
   private static let compressed: UInt8 = 1
 
   /// - Precondition: at most `maximumBytes`.
-  static func encode(_ payload: [UInt8], into buffer: inout ByteBuffer) {
+  package static func encode(_ payload: [UInt8], into buffer: inout ByteBuffer) {
     if payload.count > compressedAbove, let block = compress(payload) {
       buffer.writeInteger(UInt32(block.count + 4))
       buffer.writeInteger(compressed)
@@ -28,7 +28,7 @@ enum StreamFrame {
   }
 
   /// The next whole frame, `nil` while it is not all there. Throws as soon as its header is wrong.
-  static func decode(
+  package static func decode(
     from buffer: inout ByteBuffer, limit: Int = maximumBytes
   ) throws(WireError) -> [UInt8]? {
     let start = buffer.readerIndex

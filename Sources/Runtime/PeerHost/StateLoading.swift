@@ -1,19 +1,19 @@
-internal import Base
+package import Base
 internal import Dispatch
-internal import Replication
+package import Replication
 internal import Synchronization
 internal import Wire
 
 /// Rebuilds the state from the store: rows are read in order, decoded on all cores, taken in order.
-enum StateLoading {
-  struct Loaded {
-    var state: ReplicatedState
-    var report: LoadReport
+package enum StateLoading {
+  package struct Loaded {
+    package var state: ReplicatedState
+    package var report: LoadReport
     /// Rows whose content could not be decoded; anti-entropy brings them again.
-    var undecodable = 0
+    package var undecodable = 0
   }
 
-  static func load(
+  package static func load(
     from store: ChangesetStore, genesis: Genesis, cluster: String, now: Now
   ) throws -> Loaded {
     var chunks: [[StoredChangeset]] = []
