@@ -31,9 +31,9 @@ public struct HTTPListener: Service {
 
   public func run() async throws {
     if case .unix(let path) = place { try await Self.clear(path, option: option, group) }
-    // Hummingbird's own lines name neither the option nor what is served.
+    // Hummingbird's own lines name neither the option nor what is served, and its errors come up here.
     var quiet = logger
-    quiet.logLevel = max(logger.logLevel, .warning)
+    quiet.logLevel = .critical
     let application = Application(
       responder: router().buildResponder(), server: builder,
       configuration: ApplicationConfiguration(

@@ -59,8 +59,15 @@ struct RenewingTLSChannel: HTTPChannelHandler {
 
   func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<HTTP1Channel.Value> {
     channel.eventLoop.makeCompletedFuture {
-      let context = try tls.current(nowMilliseconds: APITime.now.milliseconds)
-      try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context))
+      do {
+        let context = try tls.current(nowMilliseconds: APITime.now.milliseconds)
+        try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context))
+      } catch {
+        // Without a certificate there is nothing to say; a client left open would wait for its own
+        // timeout.
+        channel.close(promise: nil)
+        throw error
+      }
     }.flatMap {
       base.setup(channel: channel, logger: logger)
     }

@@ -56,6 +56,15 @@ public final class MetricsRegistry: Sendable {
     return Gauge()
   }
 
+  /// A counter that is kept elsewhere, or that counts in fractions: whoever sets it never lowers it.
+  public func total(
+    _ name: String, help: String, labels: KeyValuePairs<String, String> = [:]
+  ) -> Gauge {
+    let series = series(name, .counter, help, labels) { _ in .gauge(Gauge()) }
+    if case .gauge(let gauge) = series { return gauge }
+    return Gauge()
+  }
+
   /// `bounds` ascend; those of the first call hold for the whole family.
   public func histogram(
     _ name: String, help: String, bounds: [Double] = Histogram.latencyBounds,

@@ -26,7 +26,8 @@ public enum ProcessMetrics {
       }
       gauge("resident_memory_bytes", "Resident memory.", Double(reading.residentBytes))
       gauge("virtual_memory_bytes", "Virtual memory.", Double(reading.virtualBytes))
-      gauge("cpu_seconds_total", "User and system CPU time.", reading.cpuSeconds)
+      registry.total("process_cpu_seconds_total", help: "User and system CPU time.")
+        .set(reading.cpuSeconds)
       gauge("threads", "Threads.", Double(reading.threads))
       gauge("open_fds", "Open file descriptors.", Double(reading.openFiles))
       gauge("max_fds", "Limit of open file descriptors.", Double(reading.maximumFiles))

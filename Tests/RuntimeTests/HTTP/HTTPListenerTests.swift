@@ -3,6 +3,7 @@ import Foundation
 import Logging
 import NIOCore
 import NIOPosix
+import Synchronization
 import Testing
 
 @testable import Runtime
@@ -73,5 +74,30 @@ import Testing
     #expect(error?.reason == "there is a file that is no socket")
     let missing = await failure(listeners().unix(directory + "/none/api.sock"))
     #expect(missing?.reason == "the folder does not exist")
+  }
+
+  @Test(.timeLimit(.minutes(1))) func withoutACertificateConnectionsEndAtOnce() async throws {
+    let asked = Mutex(0)
+    let (started, continuation) = AsyncStream.makeStream(of: Int.self)
+    let any = try #require(IPEndpoint("127.0.0.1:0"))
+    let listener = listeners().network(
+      any,
+      issueLeaf: {
+        asked.withLock { $0 += 1 }
+        throw APIProblem.unavailable("not joined")
+      }, onListening: { continuation.yield($0?.port ?? 0) })
+    let running = Task { try await listener.run() }
+    for await port in started {
+      // More than once: one that failed does not end the listener.
+      for _ in 0..<3 {
+        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+          .connect(host: "127.0.0.1", port: port).get()
+        try await channel.closeFuture.get()
+      }
+      break
+    }
+    #expect(asked.withLock { $0 } == 3)
+    running.cancel()
+    _ = try? await running.value
   }
 }

@@ -99,6 +99,7 @@ import Testing
     let registry = MetricsRegistry()
     ProcessMetrics.register(in: registry)
     #expect(text(registry).contains("# TYPE process_resident_memory_bytes gauge\n"))
+    #expect(text(registry).contains("# TYPE process_cpu_seconds_total counter\n"))
   }
 
   @Test func swiftMetricsReportsHere() {
