@@ -1,43 +1,54 @@
 import ArgumentParser
 import Runtime
 
-@main
+/// Signs changes with an admin's key and hands them to any peer; asks peers what they see.
 struct Starling: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "starling",
-    abstract:
-      "Administers a Starling ClusterSet: slices of many clusters, with no management cluster.",
+    abstract: "Connect Kubernetes clusters by slices, with no management cluster.",
     discussion: """
-      Changes are signed here and pushed to any one peer; every cluster converges on them.
+      A change is signed here, with your key, and handed to any one peer; the clusters converge on it \
+      by themselves. Nothing else has to run.
 
-      Exit codes: 0 done; 1 refused or failed; 2 the input is not valid, nothing was sent; \
-      3 no peer answers; 4 not everyone confirmed in time; 5 the state moved meanwhile; \
-      64 the command line is not valid.
+      A first ClusterSet:
+        starling init --name prod
+        starling token create --cluster eu-1 > eu-1.token     # on this machine
+        starling join @eu-1.token                             # beside starlingd in eu-1
+        starling apply -f blue.yaml --wait
 
-      Shell completion: starling --generate-completion-script bash|zsh|fish
+      Which peer, which key: --peer and --key, else STARLING_PEER and STARLING_KEY, else the context \
+      file (--config, STARLING_CONFIG, ~/.config/starling/config.yaml; see `starling context`), else the \
+      socket of a local starlingd.
+
+      A passphrase comes from --passphrase-file, STARLING_PASSPHRASE_FILE, STARLING_PASSPHRASE or the \
+      terminal. NO_COLOR turns colours off.
+
+      Exit status:
+      \(ExitStatus.allCases.map { "  \($0.rawValue)  \($0.summary)" }.joined(separator: "\n"))
       """,
     version: StarlingVersion.current,
-    subcommands: [
-      Init.self, Key.self, GrantCommand.self, Revoke.self, Token.self, Join.self,
-      PlanCommand.self, Apply.self, Diff.self, Get.self, Describe.self, Edit.self, Delete.self,
-      Sign.self, Cosign.self, Push.self, SliceCommand.self,
-      Status.self, Members.self, Conflicts.self, Explain.self, Log.self,
-      Backup.self, Restore.self, Version.self,
+    groupedSubcommands: [
+      CommandGroup(
+        name: "Trust",
+        subcommands: [
+          Init.self, Key.self, GrantCommand.self, Revoke.self, Token.self, Join.self,
+        ]),
+      CommandGroup(
+        name: "Change",
+        subcommands: [
+          Plan.self, Apply.self, Diff.self, Edit.self, Delete.self, Slice.self, Sign.self,
+          Cosign.self, Push.self,
+        ]),
+      CommandGroup(
+        name: "Look",
+        subcommands: [
+          Get.self, Describe.self, Status.self, Members.self, Conflicts.self, Explain.self,
+          Log.self,
+        ]),
+      CommandGroup(
+        name: "Run",
+        subcommands: [
+          Backup.self, Restore.self, ContextCommand.self, Completion.self, Version.self,
+        ]),
     ])
-
-  static func main() async {
-    do {
-      var command = try parseAsRoot()
-      if var asynchronous = command as? any AsyncParsableCommand {
-        try await asynchronous.run()
-      } else {
-        try command.run()
-      }
-    } catch let error as AdminError {
-      Terminal.error("starling: \(error)")
-      Starling.exit(withError: ExitCode(error.code.rawValue))
-    } catch {
-      Starling.exit(withError: error)
-    }
-  }
 }

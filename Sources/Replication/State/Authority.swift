@@ -116,7 +116,7 @@ extension Quota {
 
 extension Capability {
   /// Whether this is `slice:` of a pattern that matches all that `glob` matches.
-  func containsSlice(_ glob: some StringProtocol) -> Bool {
+  public func containsSlice(_ glob: some StringProtocol) -> Bool {
     guard case .slice(let own) = self else { return false }
     guard own.utf8.last == UInt8(ascii: "*") else { return own == glob }
     // Byte by byte: paths and names are ASCII, and this is asked of every write.

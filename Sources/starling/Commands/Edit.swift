@@ -1,41 +1,42 @@
 import ArgumentParser
-import Foundation
 import Runtime
-import Slices
 
 struct Edit: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Edits a slice in $EDITOR and applies what was changed.",
-    discussion: "Example: EDITOR=vi starling edit slice blue --wait")
+    abstract: "Change a slice in your editor ($VISUAL, $EDITOR, or vi).",
+    discussion: """
+      What is wrong is written into the file and the editor opens again. It is sent only if nobody \
+      changed the slice meanwhile.
 
-  @Argument(help: "slice.") var kind: Describe.Kind
-  @Argument(help: "Its name.") var name: String
-  @OptionGroup var apply: ApplyOptions
-  @OptionGroup var output: OutputOptions
-  @OptionGroup var peer: PeerOptions
+      Example:
+        EDITOR=nano starling edit slice blue
+      """)
+
+  @Argument(help: "What to edit.", completion: .list(["slice"]))
+  var kind: SliceKind
+
+  @Argument(help: "Its name.")
+  var name: String
+
+  @OptionGroup var change: ChangeOptions
+  @OptionGroup var common: CommonOptions
 
   func run() async throws {
-    try await peer.withClient { client in
-      let state = try await RemoteState.read(from: client)
-      let manifest = try currentManifest(of: name, in: state)
-      let path = FileManager.default.temporaryDirectory
-        .appending(path: "starling-\(name)-\(ProcessInfo.processInfo.processIdentifier).yaml")
-      try Data(manifest.document().yaml.utf8).write(to: path)
-      let editor = ProcessInfo.processInfo.environment["EDITOR"] ?? "vi"
-      let process = Process()
-      process.executableURL = URL(filePath: "/bin/sh")
-      process.arguments = ["-c", "exec \(editor) \"$1\"", "edit", path.path]
-      try process.run()
-      process.waitUntilExit()
-      guard process.terminationStatus == 0 else {
-        throw AdminError(.failed, "\(editor) failed; nothing was sent", fix: "Set EDITOR.")
-      }
-      // An edit that cannot be applied is not thrown away.
-      let plans = try ManifestFile.read(path.path).map { try $0.plan(over: state) }
-      try await SliceChange(
-        plans: plans, state: state, options: apply, output: output, peer: peer, client: client
-      ).carryOut()
-      try? FileManager.default.removeItem(at: path)
+    let session = try common.session()
+    guard let edited = try await session.edit(slice: name) else {
+      session.note("nothing was changed")
+      return
+    }
+    var request = change.request(bases: [name: edited.base ?? ""])
+    request.ifUnchanged = true
+    try await session.change(request) { snapshot throws(AdminError) in
+      try ChangePlan(applying: [edited], to: snapshot)
     }
   }
+}
+
+/// Kinds that can be edited: slices only.
+enum SliceKind: String, ExpressibleByArgument, CaseIterable {
+  case slice
+  case slices
 }

@@ -1,68 +1,65 @@
 import ArgumentParser
 import Base
-import Foundation
-import Replication
 import Runtime
-import Wire
 
-struct Init: ParsableCommand {
+struct Init: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Makes a ClusterSet: a root key and a genesis, on this machine alone.",
-    discussion: "Example: starling init --name prod")
+    abstract: "Make a new ClusterSet: its root key and its genesis.",
+    discussion: """
+      The genesis names the ClusterSet and its root keys; its hash is the ClusterSet's identity. Both files \
+      are made here, on this machine, and the context remembers them. Keep the root key safe: whoever has \
+      it can do everything, and nobody can make another.
 
-  @Option(help: "Name of the ClusterSet, at most 63 bytes.")
+      Example, one root key:
+        starling init --name prod
+
+      Example, two of three people have to sign what the root does (each makes a key with \
+      `starling key new` and sends its public half, `starling key show`):
+        starling init --name prod --threshold 2 --root-key 5f0c... --root-key 81aa...
+      """)
+
+  @Option(help: "Name of the ClusterSet, a DNS label.")
   var name: String
 
-  @Option(help: "Folder for root.key and genesis (default: beside the configuration).")
+  @Option(
+    help: ArgumentHelp(
+      "Folder for root.key and genesis; else that of the context file.", valueName: "folder"),
+    completion: .directory)
   var out: String?
 
-  @Option(help: "How many root keys must sign together.")
+  @Option(help: ArgumentHelp("How many root keys have to sign.", valueName: "k"))
   var threshold = 1
 
-  @Option(name: .customLong("root-key"), help: "Public key of a further root; repeat for more.")
-  var rootKeys: [PublicKey] = []
+  @Option(
+    help: ArgumentHelp(
+      "Public key of another root holder, 64 hexadecimal digits. May be given several times.",
+      valueName: "key"))
+  var rootKey: [PublicKeyArgument] = []
 
-  @Option(help: "DNS zone of slice names; repeat for more.")
+  @Option(help: ArgumentHelp("DNS zone of slice names.", valueName: "zone"))
   var zone: [String] = ["slice.local"]
 
-  func run() throws {
-    var context = try AdminContext()
-    let folder = out ?? URL(filePath: context.path).deletingLastPathComponent().path
-    let keyPath = "\(folder)/root.key"
-    let genesisPath = "\(folder)/genesis"
-    guard !FileManager.default.fileExists(atPath: genesisPath) else {
-      throw AdminError(
-        .conflict, "\(genesisPath) exists: there is a ClusterSet here already",
-        fix: "Choose another folder with --out.")
-    }
-    guard !name.isEmpty, name.utf8.count <= 63 else {
-      throw AdminError(.invalid, "a ClusterSet's name has 1 to 63 bytes")
-    }
-    try FileManager.default.createDirectory(
-      atPath: folder, withIntermediateDirectories: true,
-      attributes: [.posixPermissions: 0o700])
-    let passphrase = try Passphrase.choose("Passphrase for the new root key: ")
-    let key = SigningKey()
-    let keys = Set(rootKeys + [key.publicKey]).sorted()
-    guard (1...keys.count).contains(threshold) else {
-      throw AdminError(.invalid, "--threshold is 1 to \(keys.count), the number of root keys")
-    }
-    let genesis = GenesisCodec.make(
-      name: name, root: RootKeys(keys: keys, threshold: threshold), zones: zone,
-      createdMilliseconds: ChangesetBuilder.wallMilliseconds(), salt: Sodium.randomBytes(16),
-      crypto: .sodium)
-    do throws(KeyFileError) {
-      try KeyFile.write(key, to: keyPath, passphrase: passphrase)
-    } catch {
-      throw AdminError(.failed, error.description)
-    }
-    try Data(genesis.bytes).write(to: URL(filePath: genesisPath), options: .atomic)
-    context.keyFile = keyPath
-    context.genesisFile = genesisPath
-    try context.save()
-    print("ClusterSet \(name) \(genesis.id.hex)")
-    print("  root key  \(keyPath)  (\(key.publicKey.short); keep it safe, and its passphrase)")
-    print("  genesis   \(genesisPath)")
-    print("Next: starling token create --cluster NAME")
+  @Flag(help: "Leave the new key unencrypted. For tests.")
+  var noPassphrase = false
+
+  @OptionGroup var common: CommonOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    let session = try common.session()
+    let report = try session.makeClusterSet(
+      ClusterSetRequest(
+        name: name, folder: out, threshold: threshold, otherKeys: rootKey.map(\.key), zones: zone,
+        isEncrypted: !noPassphrase))
+    try session.print(report, output.output) { report.text }
+  }
+}
+
+struct PublicKeyArgument: ExpressibleByArgument {
+  var key: PublicKey
+
+  init?(argument: String) {
+    guard let key = PublicKey(hex: argument.lowercased()) else { return nil }
+    self.key = key
   }
 }

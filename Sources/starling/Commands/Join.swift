@@ -1,31 +1,38 @@
 import ArgumentParser
-import Base
-import Foundation
 import Runtime
 
 struct Join: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Gives a join token to the peer of this cluster.",
-    discussion: "Example: starling join @eu-1.token --peer unix:///var/lib/starling/api.sock")
+    abstract: "Let the peer beside this command join a ClusterSet by a token.",
+    discussion: """
+      Run it where starlingd runs: it talks to the peer's Unix socket. The peer makes its own key; the \
+      fingerprint that is shown is what the admin compares before sealing the token.
 
-  @Argument(help: "The token, or @FILE.")
+      Example:
+        starling join @eu-1.token
+      """)
+
+  @Argument(
+    help: ArgumentHelp(
+      "The token, or @file, or - for standard input.", valueName: "token"))
   var token: String
 
-  @OptionGroup var peer: PeerOptions
+  @Option(help: ArgumentHelp("How long to wait until it has joined.", valueName: "duration"))
+  var waitTimeout: DurationArgument = .seconds(60)
+
+  @Flag(help: "Do not wait.")
+  var noWait = false
+
+  @OptionGroup var common: CommonOptions
+  @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    var text = token
-    if let path = token.first == "@" ? String(token.dropFirst()) : nil {
-      guard let data = FileManager.default.contents(atPath: path) else {
-        throw AdminError(.invalid, "cannot read \(path)")
-      }
-      text = String(decoding: data, as: UTF8.self)
-    }
-    let body = try JSONEncoder().encode(APIJoinRequest(token: text))
-    try await peer.withClient { client in
-      let answer: APIJoinAnswer = try await client.post(
-        "/v1/join", [UInt8](body), contentType: "application/json")
-      print("\(answer.cluster) joins \(answer.clusterSet.name); its key is \(answer.key.hex)")
+    let session = try common.session()
+    let text = try JoinWork.token(token)
+    try await session.withPeer { client in
+      let answer = try await session.join(
+        text, client, wait: noWait ? nil : waitTimeout.duration)
+      try session.print(answer, output.output) { JoinWork.text(answer, style: session.output) }
     }
   }
 }

@@ -2,47 +2,60 @@ import ArgumentParser
 import Base
 import Runtime
 
-struct Key: ParsableCommand {
+struct Key: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Makes and shows key files.", subcommands: [New.self, Show.self])
+    abstract: "Make a key of your own, or show its public half.",
+    subcommands: [New.self, Show.self])
 
-  struct New: ParsableCommand {
+  struct New: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Makes a key, encrypted with a passphrase, and prints its public half.",
-      discussion: "Example: starling key new --out alice.key")
+      abstract: "Make a key: the private half never leaves this machine.",
+      discussion: """
+        The file is encrypted with a passphrase (Argon2id). The public half, which it prints, is what you \
+        send to whoever is to grant you something.
 
-    @Option(help: "The file to write; never overwritten.")
+        Example:
+          starling key new --out ~/.config/starling/ana.key
+        """)
+
+    @Option(
+      help: ArgumentHelp("The new file; an existing one is not touched.", valueName: "file"),
+      completion: .file())
     var out: String
 
-    func run() throws {
-      let passphrase = try Passphrase.choose("Passphrase for the new key: ")
-      let key = SigningKey()
-      do throws(KeyFileError) {
-        try KeyFile.write(key, to: out, passphrase: passphrase)
-      } catch {
-        throw AdminError(.failed, error.description)
-      }
-      print(key.publicKey.hex)
+    @Flag(help: "Leave it unencrypted. For tests and machines that nobody sits at.")
+    var noPassphrase = false
+
+    @OptionGroup var common: CommonOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+      let session = try common.session()
+      let report = try session.makeKey(at: out, isEncrypted: !noPassphrase)
+      try session.print(report, output.output) { report.key.hex + "\n" }
     }
   }
 
-  struct Show: ParsableCommand {
+  struct Show: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Prints the public half of a key file; needs no passphrase.",
-      discussion: "Example: starling key show alice.key")
+      abstract: "Print the public half of a key; no passphrase is needed.",
+      discussion: """
+        Example:
+          starling key show ~/.config/starling/ana.key
+        """)
 
-    @Argument(help: "The key file (default: as configured).")
+    @Argument(
+      help: ArgumentHelp("The key file; else the one of --key or the context.", valueName: "file"),
+      completion: .file())
     var file: String?
 
-    func run() throws {
-      guard let path = try file ?? AdminContext().keyFile else {
-        throw AdminError(.invalid, "no key file is named or configured")
-      }
-      do throws(KeyFileError) {
-        print(try KeyFile(reading: path).publicKey.hex)
-      } catch {
-        throw AdminError(.failed, error.description)
-      }
+    @OptionGroup var common: CommonOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+      let session = try common.session()
+      let report = try session.showKey(file)
+      try session.print(report, output.output) { report.key.hex + "\n" }
     }
   }
 }

@@ -1,99 +1,78 @@
 import ArgumentParser
-import Base
-import Replication
 import Runtime
 
 struct Revoke: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Revokes a key: shows what lives under it, and what will be kept.",
+    abstract: "End the grants of a key; shows what lives under them, and what of it is kept.",
     discussion: """
-      Example: starling revoke 5f0c... --keep all
-               starling revoke 5f0c... --keep none --yes
+      What the key signed and is kept goes on counting; everything else that it ever signed, or will \
+      sign with any date, is void at once and everywhere. A kept grant keeps what is under it.
 
-      One floor voids everything under the key's grants but what is named. A thief with a backdated \
-      clock gains nothing: only the named changesets live.
+      Example, a colleague leaves, the work stays:
+        starling revoke 5f0c1a --keep-all
+
+      Example, a stolen key, of which two changes are known to be good:
+        starling revoke 5f0c1a --keep 3f2a91c0 --keep 77b0de12
+
+      Example, a cluster's peer: its cluster leaves every slice at once:
+        starling revoke 9d44e0 --keep-none
       """)
 
-  enum Keep: String, ExpressibleByArgument, CaseIterable { case all, none }
+  @Argument(
+    help: ArgumentHelp(
+      "The key or the grant: all digits, or as many as tell it apart.", valueName: "key"))
+  var subject: String
 
-  @Argument(help: "The public key, or the ID of one grant (64 hexadecimal digits).")
-  var key: String
+  @Flag(help: "Keep all that it signed so far.")
+  var keepAll = false
 
-  @Option(help: "all: what lives under it stays; none: nothing does.")
-  var keep = Keep.all
+  @Flag(help: "Keep nothing of what it signed.")
+  var keepNone = false
 
-  @Option(name: .customLong("keep-id"), help: "Keep this changeset; repeat for more.")
-  var keepIDs: [String] = []
+  @Option(help: ArgumentHelp("Keep this changeset or grant; may be repeated.", valueName: "id"))
+  var keep: [String] = []
 
-  @Flag(help: "Do not ask.") var yes = false
-  @Option(help: "Why; shown by `starling log`.") var message = ""
-  @OptionGroup var peer: PeerOptions
+  @Flag(name: [.customShort("y"), .long], help: "Ask nothing.")
+  var yes = false
+
+  @Option(
+    name: [.customShort("m"), .long],
+    help: ArgumentHelp("Why; `starling log` shows it.", valueName: "text"))
+  var message = ""
+
+  @Option(
+    help: ArgumentHelp(
+      "Write it signed to this file instead of sending it, for `starling cosign`.",
+      valueName: "file"), completion: .file())
+  var out: String?
+
+  @OptionGroup var under: UnderOption
+  @OptionGroup var common: CommonOptions
+  @OptionGroup var output: OutputOptions
+
+  func validate() throws {
+    guard [keepAll, keepNone, !keep.isEmpty].count(where: { $0 }) <= 1 else {
+      throw ValidationError("Give one of --keep-all, --keep-none and --keep.")
+    }
+  }
+
+  private var choice: KeepChoice? {
+    keepAll ? .all : keepNone ? KeepChoice.none : keep.isEmpty ? nil : .these(keep)
+  }
 
   func run() async throws {
-    try await peer.withClient { client in
-      let session = try await AdminSession(peer: peer, client: client)
-      let targets = session.grants.grants.filter {
-        ($0.subject?.hex == key || $0.id.hex == key) && $0.state != .void
-      }
-      guard !targets.isEmpty else {
-        throw AdminError(
-          .failed, "no grant of \(key) is in force", fix: "See: starling get grants -o wide")
-      }
-      var floors: [Floor] = []
-      for target in targets {
-        let detail: APIGrantDetail = try await client.get("/v1/grants/\(target.id.hex)")
-        let kept = try kept(of: detail)
-        show(detail, kept: kept)
-        floors.append(Floor(grant: target.id, time: .max, keep: kept.sorted()))
-      }
-      guard yes || Terminal.confirm("Revoke?") else {
-        throw AdminError(.failed, "nothing was sent", fix: "Say yes, or --yes in scripts.")
-      }
-      let under = try parent(of: targets, session: session)
-      let changeset = session.builder(under: under)
-        .changeset(floors: floors, message: message.isEmpty ? "revoke" : message)
-      try await session.push(changeset)
-      print("revoked by \(changeset.id.hex)")
+    let session = try common.session()
+    try await session.withPeer { client in
+      let state = try await session.signingState(client)
+      let revocations = try await session.revocations(of: subject, state, client)
+      if !output.output.isStructured { session.show(revocations, keeping: choice) }
+      let keep = try session.choose(choice, for: revocations)
+      try session.confirm("End this?", isConfirmed: yes)
+      let (changeset, under) = try session.sign(
+        try revocations.map { try $0.floor(keeping: keep) }, needs: revocations.map(\.need), state,
+        under: under.under?.digest, message: message.isEmpty ? "revoke \(subject)" : message)
+      try await session.finish(
+        changeset, under, state, to: out, client, output.output, how: "starling revoke ...")
     }
-  }
-
-  private func kept(of detail: APIGrantDetail) throws -> [Digest] {
-    let live = detail.live.map(\.id)
-    if keep == .all { return live }
-    return try keepIDs.map { text in
-      guard let id = Digest(hex: text) else {
-        throw AdminError(.invalid, "--keep-id \(text) is not 64 hexadecimal digits")
-      }
-      return id
-    }.filter { live.contains($0) }
-  }
-
-  private func show(_ detail: APIGrantDetail, kept: [Digest]) {
-    let grant = detail.grant
-    let held = grant.capabilities.map(\.description).joined(separator: ", ")
-    print("grant \(grant.id.short): \(held)")
-    for changeset in detail.live {
-      let sign = kept.contains(changeset.id) ? "keep" : "void"
-      let what = changeset.writes.map(\.path).joined(separator: " ")
-      print("  \(sign)  \(changeset.id.short)  \(changeset.at)  \(what) \(changeset.message)")
-    }
-    if detail.live.isEmpty { print("  nothing lives under it") }
-  }
-
-  /// A floor counts when it is signed by a grantor on the grant's chain.
-  private func parent(of targets: [APIGrant], session: AdminSession) throws -> Digest {
-    let own = try session.grant(to: "revoke") { $0.contains(.grant) || $0.contains(.admit) }
-    for target in targets {
-      var above = target.under
-      while let id = above, id != own {
-        above = session.grants.grants.first { $0.id == id }?.under
-      }
-      guard above == own else {
-        throw AdminError(
-          .failed, "this key's grant \(own.short) is not above \(target.id.short)",
-          fix: "Use the key of who granted it, or a root key.")
-      }
-    }
-    return own
   }
 }

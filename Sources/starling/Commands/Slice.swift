@@ -1,86 +1,81 @@
 import ArgumentParser
-import Base
-import Replication
 import Runtime
 import Slices
 
-struct SliceCommand: ParsableCommand {
+struct Slice: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "slice", abstract: "Changes who takes part in a slice.",
+    abstract: "Let a cluster join a slice, or leave it.",
     subcommands: [JoinSlice.self, LeaveSlice.self])
 
   struct JoinSlice: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      commandName: "join", abstract: "Makes a cluster a member of a slice.",
-      discussion: "Example: starling slice join blue eu-1 --namespace shop --wait")
+      commandName: "join",
+      abstract: "Make a cluster a member of a slice, or change its membership.",
+      discussion: """
+        What is not given stays as it is, or gets its default.
+
+        Example:
+          starling slice join blue us-1 --namespace shop --namespace pay --wait
+        """)
 
     @Argument(help: "The slice.") var slice: String
     @Argument(help: "The cluster.") var cluster: String
-    @Option(name: .customLong("namespace"), help: "A namespace that takes part; repeat for more.")
-    var namespaces: [String]
-    @OptionGroup var apply: ApplyOptions
-    @OptionGroup var output: OutputOptions
-    @OptionGroup var peer: PeerOptions
+
+    @Option(
+      help: ArgumentHelp(
+        "A namespace of it that takes part; may be given several times.", valueName: "name"))
+    var namespace: [String] = []
+
+    @Option(help: ArgumentHelp("How its gateways are reached.", valueName: "type"))
+    var gateway: GatewayArgument?
+
+    @Option(help: ArgumentHelp("How many gateways.", valueName: "n"))
+    var replicas: Int?
+
+    @Option(help: ArgumentHelp("Index of its block; else one that is free.", valueName: "n"))
+    var block: Int?
+
+    @OptionGroup var change: ChangeOptions
+    @OptionGroup var common: CommonOptions
 
     func run() async throws {
-      try await changeMembers(of: slice, apply, output, peer) { members in
-        let namespaces = Set(namespaces).sorted()
-        if let index = members.firstIndex(where: { $0.cluster == cluster }) {
-          members[index].namespaces = namespaces
-        } else {
-          members.append(SliceMember(cluster: cluster, namespaces: namespaces))
-        }
+      let membership = Membership(
+        cluster: cluster, namespaces: namespace.isEmpty ? nil : namespace,
+        gateway: gateway?.exposure, replicas: replicas, block: block)
+      try await common.session().change(change.request()) { snapshot throws(AdminError) in
+        try SliceWork.join(slice, membership, snapshot)
       }
     }
   }
 
   struct LeaveSlice: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      commandName: "leave", abstract: "Takes a cluster out of a slice, with its exports.",
-      discussion: "Example: starling slice leave blue eu-1")
+      commandName: "leave", abstract: "Take a cluster out of a slice; its exports go with it.",
+      discussion: """
+        Example:
+          starling slice leave blue us-1 --wait
+        """)
 
     @Argument(help: "The slice.") var slice: String
     @Argument(help: "The cluster.") var cluster: String
-    @OptionGroup var apply: ApplyOptions
-    @OptionGroup var output: OutputOptions
-    @OptionGroup var peer: PeerOptions
+    @OptionGroup var change: ChangeOptions
+    @OptionGroup var common: CommonOptions
 
     func run() async throws {
-      try await changeMembers(of: slice, apply, output, peer) { members in
-        members.removeAll { $0.cluster == cluster }
+      try await common.session().change(change.request()) { snapshot throws(AdminError) in
+        try SliceWork.leave(slice, cluster, snapshot)
       }
     }
   }
 }
 
-/// Reads a slice, changes its members, and carries the difference out.
-private func changeMembers(
-  of slice: String, _ options: ApplyOptions, _ output: OutputOptions, _ peer: PeerOptions,
-  _ change: (inout [SliceMember]) -> Void
-) async throws {
-  try await peer.withClient { client in
-    let state = try await RemoteState.read(from: client)
-    var manifest = try currentManifest(of: slice, in: state)
-    change(&manifest.members)
-    let plan: SlicePlan
-    do throws(ManifestError) {
-      plan = try SlicePlan(applying: manifest, to: state)
-    } catch {
-      throw AdminError(.invalid, error.description, fix: "Nothing was sent.")
-    }
-    try await SliceChange(
-      plans: [plan], state: state, options: options, output: output, peer: peer, client: client
-    ).carryOut()
-  }
-}
+struct GatewayArgument: ExpressibleByArgument {
+  var exposure: MemberGateway.Exposure
 
-func currentManifest(of slice: String, in state: RemoteState) throws -> SliceManifest {
-  do throws(ManifestError) {
-    guard let manifest = try SliceManifest(named: slice, in: state) else {
-      throw ManifestError([FieldError(path: "", reason: "there is no slice \(slice)")])
-    }
-    return manifest
-  } catch {
-    throw AdminError(.failed, error.description, fix: "See: starling get slices")
+  init?(argument: String) {
+    guard let exposure = MemberGateway.Exposure(rawValue: argument) else { return nil }
+    self.exposure = exposure
   }
+
+  static var allValueStrings: [String] { MemberGateway.Exposure.allCases.map(\.rawValue) }
 }

@@ -1,235 +1,126 @@
 import ArgumentParser
-import Base
-import Foundation
-import Replication
 import Runtime
-import Slices
 import Wire
 
 struct Token: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Join tokens: admit a cluster.", subcommands: [Create.self, Seal.self])
+    abstract: "Make join tokens, and seal them.", subcommands: [Create.self, Seal.self])
 
   struct Create: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Makes a join token for one cluster and prints it.",
+      abstract: "Admit a cluster, and make the token with which its peer enrols.",
       discussion: """
-        Example: starling token create --cluster eu-1 --seed us-1.example.org:7946 --out eu-1.token
+        The token is printed on standard output. It is a secret for the hour it lives: whoever has it \
+        could enrol in the cluster's place. Sealing ends it, and keeps one enrolment by name. It works \
+        with no peer at hand too (the first cluster): all that is needed is in the token.
 
-        The token holds the genesis, the seeds and a one-cluster enrolment key: a secret until it is \
-        sealed. For the first cluster no peer is needed. With --wait the command waits for the \
-        enrolment, shows the fingerprint of the new peer's key and seals the token to it.
+        Example:
+          starling token create --cluster eu-1 --label tier=edge --location 50.11,8.68 > eu-1.token
+
+        Example, wait for the peer, compare its fingerprint with what `starling join` shows there, and \
+        seal the token:
+          starling token create --cluster eu-1 --wait --out eu-1.token
         """)
 
-    @Option(help: "The cluster's name: a DNS label.")
+    @Option(help: "The cluster's name, a DNS label.")
     var cluster: String
 
-    @Option(help: "Label of the cluster, name=value; repeat for more.")
-    var label: [String] = []
+    @Option(help: ArgumentHelp("May be given several times.", valueName: "name=value"))
+    var label: [LabelArgument] = []
 
-    @Option(help: "latitude,longitude in degrees.")
-    var location: String?
+    @Option(help: ArgumentHelp("Where it is, in degrees.", valueName: "latitude,longitude"))
+    var location: LocationArgument?
 
-    @Option(help: "host:port of a peer's gossip port; repeat for more.")
+    @Option(
+      help: ArgumentHelp(
+        "Gossip address of a peer to ask; else those that the peer here knows. May be given several "
+          + "times; the first cluster needs none.", valueName: "host:port"))
     var seed: [String] = []
 
-    @Option(help: "How long the token may be used.")
-    var ttl = Lifetime(argument: "1h")
+    @Option(help: ArgumentHelp("How long the token lives.", valueName: "duration"))
+    var ttl: DurationArgument = .seconds(3600)
 
-    @Option(help: "File to write the token to, readable by you alone (default: standard output).")
+    @Option(
+      help: ArgumentHelp("Write the token to this file (mode 0600).", valueName: "file"),
+      completion: .file())
     var out: String?
 
-    @Flag(help: "Wait for the enrolment, show it and seal the token to it.")
+    @Flag(help: "Wait until a peer enrols, show its fingerprint, and seal the token.")
     var wait = false
 
-    @OptionGroup var peer: PeerOptions
+    @Flag(name: [.customShort("y"), .long], help: "Seal without asking.")
+    var yes = false
+
+    @Option(
+      name: [.customShort("o"), .customLong("output")],
+      help: "How to print it; `table` prints the token alone.")
+    var output: OutputFormat = .table
+
+    @OptionGroup var common: CommonOptions
 
     func run() async throws {
-      guard NameRules.isLabel(cluster) else {
-        throw AdminError(.invalid, "\"\(cluster)\" is no cluster name", fix: NameRules.labelRule)
-      }
-      let context = try peer.context()
-      let genesis = try context.genesis()
-      let online = try await Online(context: context, peer: peer)
-      let key = try context.unlockKey()
-      let admission = try admission()
-      let tokenKey = SigningKey()
-      let path = SlicePath.cluster(cluster).text
-      var under = genesis.id
-      var seen = HybridTime.zero
-      if let online {
-        under = try GrantChoice.grant(
-          for: key.publicKey, in: online.grants, to: "admit clusters"
-        ) { $0.contains(.admit) }
-        seen = online.state.time
-      } else if !genesis.root.keys.contains(key.publicKey) {
-        throw AdminError(
-          .unreachable, "without a peer only a root key can make a token",
-          fix: "Name a peer with --peer, or use the root key.")
-      }
-      let builder = ChangesetBuilder(
-        clusterSet: genesis.id, under: under, key: key, after: seen)
-      let context0 = online?.state.entry(path, in: .clusterset)?.context ?? VersionVector()
-      let grant = builder.changeset(
-        granting: Grant(
-          subject: tokenKey.publicKey, capabilities: [.enrol(cluster)],
-          notAfterMilliseconds: builder.time.milliseconds + (ttl?.milliseconds ?? 3_600_000),
-          delegationDepth: 0),
-        writes: online?.state.value(path) == admission
-          ? []
-          : [
-            Write(
-              path: path, value: admission, counter: context0[key.publicKey] + 1,
-              context: context0)
-          ],
-        message: "join token for \(cluster)")
-      let chain = try await online?.chain(to: under) ?? []
-      if let online {
-        try await AdminSession.push(ChangesetCodec.encode(grant), to: online.client)
-      }
-      let seeds = seed.isEmpty ? online?.seeds ?? [] : seed
-      let token = JoinToken(
-        genesis: genesis, cluster: cluster, seeds: seeds, privateKey: tokenKey.seed,
-        grant: grant.id, chain: chain + [grant])
-      try write(token.text)
-      if wait { try await waitAndSeal(grant.id, online: online, builder: builder, key: key) }
-      await online?.client.close()
-    }
-
-    private func admission() throws -> Value {
-      var labels: [String: Value] = [:]
-      for text in label {
-        let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
-        guard parts.count == 2, !parts[0].isEmpty else {
-          throw AdminError(.invalid, "--label \(text): write name=value")
-        }
-        labels[parts[0]] = .string(parts[1])
-      }
-      var fields: [String: Value] = labels.isEmpty ? [:] : ["labels": .map(fields: labels)]
-      if let location {
-        let parts = location.split(separator: ",").map(String.init)
-        guard parts.count == 2 else {
-          throw AdminError(.invalid, "--location \(location): write latitude,longitude")
-        }
-        fields["location"] = [
-          "latitude": .string(parts[0]), "longitude": .string(parts[1]),
-        ]
-      }
-      let value = Value.map(fields: fields)
-      do throws(ManifestError) {
-        return try ClusterAdmission(value).value
-      } catch {
-        throw AdminError(.invalid, error.description)
-      }
-    }
-
-    private func write(_ token: String) throws {
-      guard let out else { return print(token) }
-      guard
-        FileManager.default.createFile(
-          atPath: out, contents: Data((token + "\n").utf8),
-          attributes: [.posixPermissions: 0o600])
-      else { throw AdminError(.failed, "cannot write \(out)") }
-      Terminal.error("the token is in \(out); hand it to the cluster's peer")
-    }
-
-    private func waitAndSeal(
-      _ grant: Digest, online: Online?, builder: ChangesetBuilder, key: SigningKey
-    ) async throws {
-      guard let online else {
-        throw AdminError(.unreachable, "--wait needs a peer to watch", fix: "Name it with --peer.")
-      }
-      Terminal.error("waiting for \(cluster) to enrol ...")
-      while true {
-        let grants: APIGrants = try await online.client.get("/v1/grants")
-        let enrolments = grants.grants.filter { $0.under == grant }
-        if enrolments.count > 1 {
-          throw AdminError(
-            .conflict, "the token was used \(enrolments.count) times; none of them counts",
-            fix: "Compare fingerprints and run: starling token seal \(grant.hex) ENROLMENT")
-        }
-        if let enrolment = enrolments.first {
-          Terminal.error("enrolled: key \(enrolment.subject?.hex ?? "")")
-          try await Seal.seal(
-            token: grant, keeping: enrolment.id, online: online, under: builder.under, key: key)
-          return Terminal.error("sealed: the token can do nothing more")
-        }
-        try await Task.sleep(for: .milliseconds(250))
+      let session = try common.session()
+      let request = TokenRequest(
+        cluster: cluster,
+        labels: Dictionary(label.map { ($0.name, $0.value) }, uniquingKeysWith: { $1 }),
+        location: location.map { ($0.latitude, $0.longitude) }, seeds: seed,
+        lifetimeMilliseconds: ttl.milliseconds)
+      let made = try await session.makeToken(request)
+      try session.hand(out: made, to: out, output)
+      guard wait else { return }
+      try await session.withPeer { client in
+        session.note("waiting for the peer of \(cluster), until \(made.notAfter) ...")
+        let enrolments = try await session.waitForEnrolment(
+          under: made.token.grant, with: client, limit: ttl.duration)
+        try await session.seal(enrolments, keeping: nil, isConfirmed: yes, client)
       }
     }
   }
 
   struct Seal: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Seals a token to one enrolment: nothing else made with it ever counts.",
-      discussion: "Example: starling token seal TOKEN-GRANT ENROLMENT (see starling get grants)")
+      abstract: "End a token, and keep the one enrolment that is right.",
+      discussion: """
+        Two enrolments under one token mean that it was copied: both are held until one is kept. Compare \
+        fingerprints with what `starling status` shows beside the right peer.
 
-    @Argument(help: "ID of the token's grant.")
-    var token: String
+        Example:
+          starling token seal 3f2a91c0 --keep 77b0de12
+        """)
 
-    @Argument(help: "ID of the enrolment that stays.")
-    var enrolment: String
+    @Argument(
+      help: ArgumentHelp(
+        "The token's grant, as `starling get grants` shows it.", valueName: "grant"))
+    var grant: String
 
-    @OptionGroup var peer: PeerOptions
+    @Option(
+      help: ArgumentHelp(
+        "The enrolment, or the key, to keep. Needed where there are several.", valueName: "id"))
+    var keep: String?
+
+    @Flag(name: [.customShort("y"), .long], help: "Ask nothing.")
+    var yes = false
+
+    @OptionGroup var common: CommonOptions
 
     func run() async throws {
-      guard let grant = Digest(hex: token), let keep = Digest(hex: enrolment) else {
-        throw AdminError(.invalid, "both IDs have 64 hexadecimal digits")
+      let session = try common.session()
+      try await session.withPeer { client in
+        let enrolments = try await session.enrolments(under: grant, client)
+        try await session.seal(enrolments, keeping: keep, isConfirmed: yes, client)
       }
-      let context = try peer.context()
-      guard let online = try await Online(context: context, peer: peer) else {
-        throw AdminError(.unreachable, "no peer is chosen", fix: "Name one with --peer.")
-      }
-      let key = try context.unlockKey()
-      let under = try GrantChoice.grant(
-        for: key.publicKey, in: online.grants, to: "seal tokens"
-      ) { $0.contains(.admit) }
-      try await Self.seal(
-        token: grant, keeping: keep, online: online, under: under, key: key)
-      await online.client.close()
-      print("sealed \(token) to \(enrolment)")
-    }
-
-    static func seal(
-      token: Digest, keeping enrolment: Digest, online: Online, under: Digest, key: SigningKey
-    ) async throws {
-      let state = try await RemoteState.read(from: online.client)
-      let builder = ChangesetBuilder(
-        clusterSet: state.clusterSet, under: under, key: key, after: state.time)
-      let changeset = builder.changeset(
-        floors: [Floor(grant: token, time: .max, keep: [enrolment])],
-        message: "seal the join token")
-      try await AdminSession.push(ChangesetCodec.encode(changeset), to: online.client)
     }
   }
+}
 
-  /// A peer, where one is chosen: the first token is made before there is any.
-  struct Online {
-    let client: PeerClient
-    let grants: APIGrants
-    let state: RemoteState
-    let seeds: [String]
+struct LocationArgument: ExpressibleByArgument {
+  var latitude: String
+  var longitude: String
 
-    init?(context: AdminContext, peer: PeerOptions) async throws {
-      guard context.peer != nil else { return nil }
-      client = try peer.client()
-      grants = try await client.get("/v1/grants")
-      state = try await RemoteState.read(from: client)
-      seeds = try await client.get("/v1/genesis", as: APIGenesis.self).seeds
-    }
-
-    /// The changesets of the grants from the root's down to this one.
-    func chain(to grant: Digest) async throws -> [Changeset] {
-      var links: [Changeset] = []
-      var next: Digest? = grant
-      while let id = next, let entry = grants.grants.first(where: { $0.id == id }) {
-        guard entry.under != nil else { break }
-        let answer: APIChangeset = try await client.get("/v1/changesets/\(id.hex)")
-        guard let raw = answer.raw.flatMap({ [UInt8](hex: $0) }) else { break }
-        links.insert(try ChangesetCodec.decode(raw, crypto: .sodium), at: 0)
-        next = entry.under
-      }
-      return links
-    }
+  init?(argument: String) {
+    let parts = argument.split(separator: ",", omittingEmptySubsequences: false).map { String($0) }
+    guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty else { return nil }
+    latitude = parts[0]
+    longitude = parts[1].hasPrefix(" ") ? String(parts[1].dropFirst()) : parts[1]
   }
 }
