@@ -2,6 +2,7 @@ internal import Base
 internal import NIOCore
 internal import NIOPosix
 internal import NIOSSL
+internal import Wire
 
 /// The state of the stream transport: connections, and the way to each peer. Everything runs on one
 /// event loop.
@@ -17,6 +18,7 @@ final class StreamHub: @unchecked Sendable {
   var connections: [StreamID: StreamConnection] = [:]
   var links: [NodeID: StreamLink] = [:]
   var queuedBytes = 0
+  private var sources: SourceLimiter
   private var nextID: StreamID = 1
   private var isSweeping = false
   private var isChecking = false
@@ -43,6 +45,8 @@ final class StreamHub: @unchecked Sendable {
     self.limits = limits
     self.authenticator = authenticator
     self.onEvent = onEvent
+    sources = SourceLimiter(
+      secret: Sodium.randomSeed(), burst: limits.acceptsBurst, perSecond: limits.acceptsPerSecond)
   }
 
   // MARK: Coming up
@@ -61,6 +65,9 @@ final class StreamHub: @unchecked Sendable {
   }
 
   private func refusal(of remote: IPEndpoint) -> StreamRefusal? {
+    let now = Instant(nanoseconds: Int64(clamping: NIODeadline.now().uptimeNanoseconds))
+    guard sources.allows(remote.address, now: now) else { return .tooOften }
+    sources.charge(remote.address, now: now)
     if isShutDown || connections.count >= limits.connections { return .tooManyConnections }
     var (handshakes, ofSource) = (0, 0)
     for connection in connections.values where connection.isStranger {

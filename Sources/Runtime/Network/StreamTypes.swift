@@ -60,6 +60,8 @@ public enum StreamClosure: Hashable, Sendable {
 public enum StreamRefusal: UInt8, Hashable, Sendable, CaseIterable {
   case tooManyConnections
   case tooManyFromSource
+  /// It connects more often than anybody needs to.
+  case tooOften
   case tooManyUnadmitted
   case tooManyOfPeer
   /// No TLS, no certificate, or no end to the handshake.
@@ -76,6 +78,7 @@ public enum StreamRefusal: UInt8, Hashable, Sendable, CaseIterable {
     switch self {
     case .tooManyConnections: "too_many_connections"
     case .tooManyFromSource: "too_many_from_source"
+    case .tooOften: "too_often"
     case .tooManyUnadmitted: "too_many_unadmitted"
     case .tooManyOfPeer: "too_many_of_peer"
     case .handshakeFailed: "handshake_failed"
@@ -93,6 +96,9 @@ public struct StreamLimits: Sendable {
   /// Inbound, before the far end is known or where it is not admitted.
   public var unknownPerSource = 16
   public var handshakes = 64
+  /// New inbound connections of one source: many peers may share an address behind one gateway.
+  public var acceptsBurst = 128.0
+  public var acceptsPerSecond = 32.0
   public var unadmitted = 16
   /// Of one peer; two may come about when both sides connect at once.
   public var perPeer = 2

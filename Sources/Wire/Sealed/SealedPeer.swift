@@ -77,4 +77,9 @@ public enum SealedLimits {
   static let lastHelloDelay: Duration = .seconds(2)
   static let handshakeBurst = 8.0
   static let handshakesPerSecond = 4.0
+
+  /// Datagrams of one source that did not open. Generous, since a source address can be forged too:
+  /// shutting out an honest neighbour takes a flood, while the flood costs about 2 ms of a core a second.
+  static let failureBurst = 2_000.0
+  static let failuresPerSecond = 1_000.0
 }

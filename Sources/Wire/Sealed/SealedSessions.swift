@@ -57,7 +57,9 @@ public struct SealedSessions: Sendable {
     self.me = me
     self.crypto = crypto
     self.rng = rng
-    sources = SourceLimiter(secret: self.rng.next())
+    sources = SourceLimiter(
+      secret: self.rng.next(), burst: SealedLimits.failureBurst,
+      perSecond: SealedLimits.failuresPerSecond)
   }
 
   /// The peers that the signed state admits now. Sessions of those that stay are kept, all of those

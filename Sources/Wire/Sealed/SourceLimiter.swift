@@ -1,4 +1,4 @@
-internal import Base
+package import Base
 
 /// Tokens that come back at a steady rate.
 struct TokenBucket: Sendable {
@@ -27,37 +27,35 @@ struct TokenBucket: Sendable {
   var isEmpty: Bool { tokens < 1 }
 }
 
-/// How much work sources may cause by what does not open. A fixed table: sources that fall on one
+/// How much work sources that nobody has vouched for may cause. A fixed table: sources that fall on one
 /// entry share it, so no flood of forged addresses grows anything.
-///
-/// The allowance is generous, since a source address can be forged too: shutting out an honest
-/// neighbour takes a flood, while the flood costs a bounded part of one core.
-struct SourceLimiter: Sendable {
-  static let entries = 1_024
-  static let burst = 2_000.0
-  /// About 2 ms of one core a second at 1 to 2 µs each.
-  static let perSecond = 1_000.0
+package struct SourceLimiter: Sendable {
+  package static let entries = 1_024
 
   private var buckets: [TokenBucket]
   private let secret: UInt64
+  private let burst: Double
+  private let perSecond: Double
 
-  init(secret: UInt64) {
-    buckets = Array(
-      repeating: TokenBucket(full: Self.burst, at: .zero), count: Self.entries)
+  /// - Parameter secret: random, so that nobody outside can choose addresses that share an entry with a
+  ///   victim.
+  package init(secret: UInt64, burst: Double, perSecond: Double) {
+    buckets = Array(repeating: TokenBucket(full: burst, at: .zero), count: Self.entries)
     self.secret = secret
+    self.burst = burst
+    self.perSecond = perSecond
   }
 
-  mutating func allows(_ source: IPAddress, now: Instant) -> Bool {
+  package mutating func allows(_ source: IPAddress, now: Instant) -> Bool {
     let index = index(source)
-    buckets[index].refill(burst: Self.burst, perSecond: Self.perSecond, now: now)
+    buckets[index].refill(burst: burst, perSecond: perSecond, now: now)
     return !buckets[index].isEmpty
   }
 
-  mutating func charge(_ source: IPAddress, now: Instant) {
-    _ = buckets[index(source)].take(burst: Self.burst, perSecond: Self.perSecond, now: now)
+  package mutating func charge(_ source: IPAddress, now: Instant) {
+    _ = buckets[index(source)].take(burst: burst, perSecond: perSecond, now: now)
   }
 
-  /// Keyed, so that nobody outside can choose addresses that share an entry with a victim.
   private func index(_ source: IPAddress) -> Int {
     // A /64 is one source: whoever has one IPv6 address has all of it.
     let folded =

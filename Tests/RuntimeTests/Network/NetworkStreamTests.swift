@@ -227,6 +227,23 @@ struct NetworkStreamTests {
     try await end(a)
   }
 
+  @Test("whoever connects again and again is held off")
+  func tooOften() async throws {
+    var limits = StreamLimits()
+    limits.acceptsBurst = 3
+    limits.acceptsPerSecond = 5
+    let a = try await peer("a", limits: limits)
+    let port = try #require(IPEndpoint(a.address)).port
+    for _ in 0..<6 { try await sendPlain([0], to: port, on: group) }
+    #expect(await a.waitFor { $0.refusals.contains(.tooOften) })
+    // And let in again later.
+    try await Task.sleep(for: .milliseconds(500))
+    let b = try await peer("b")
+    b.send([1], to: a)
+    #expect(await a.waitFor { $0.frames == [[1]] })
+    try await end(a, b)
+  }
+
   @Test("what waits for a peer is bounded")
   func queueBound() async throws {
     var limits = StreamLimits()
