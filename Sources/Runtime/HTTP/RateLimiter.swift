@@ -15,6 +15,7 @@ public final class RateLimiter: Sendable {
   private struct State: Sendable {
     var buckets: [IPAddress: Bucket] = [:]
     var shared: Bucket?
+    var nextSweep = Instant(nanoseconds: .min)
   }
 
   static let sourceLimit = 4096
@@ -34,7 +35,9 @@ public final class RateLimiter: Sendable {
   public func admits(_ source: IPAddress, at now: Instant) -> Bool {
     let key = Self.key(of: source)
     return state.withLock { state in
-      if state.buckets[key] == nil, state.buckets.count >= Self.sourceLimit {
+      if state.buckets[key] == nil, state.buckets.count >= Self.sourceLimit,
+        now >= state.nextSweep
+      {
         sweep(&state, at: now)
       }
       guard state.buckets[key] != nil || state.buckets.count < Self.sourceLimit else {
@@ -59,8 +62,10 @@ public final class RateLimiter: Sendable {
     return min(burst, bucket.tokens + seconds * perSecond)
   }
 
-  /// Full buckets say nothing that a new one would not.
+  /// Full buckets say nothing that a new one would not. Once a second at most: a flood of sources must
+  /// not make each request walk the table.
   private func sweep(_ state: inout State, at now: Instant) {
+    state.nextSweep = now + .seconds(1)
     state.buckets = state.buckets.filter { tokens(of: $0.value, at: now) < burst }
   }
 
