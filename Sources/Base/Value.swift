@@ -1,6 +1,6 @@
 /// What a register holds: a tree that `starling get`, `diff` and `log` can show whatever release
 /// wrote it. Typed sections are read from it by `Slices`; fields that a release does not know stay.
-public indirect enum Value: Hashable, Sendable {
+public enum Value: Hashable, Sendable {
   case null
   case bool(Bool)
   case integer(Int64)

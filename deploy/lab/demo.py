@@ -2,10 +2,10 @@
 
 import argparse
 import base64
+import itertools
 import json
 import os
 import pathlib
-import re
 import sys
 import time
 
@@ -200,9 +200,14 @@ class Demo:
 
 
 def signed_bytes(path):
-    """The changeset in a file of `kind: SignedChangeset`."""
-    found = re.search(r"changeset:\s*[\"']?([A-Za-z0-9+/=]+)", path.read_text())
-    return base64.b64decode(found.group(1))
+    """The changeset in a file of `kind: SignedChangeset`: base64 in a block of its own."""
+    lines = path.read_text().splitlines()
+    start = next(i for i, line in enumerate(lines) if line.strip() == "changeset: |")
+    depth = len(lines[start]) - len(lines[start].lstrip())
+    block = itertools.takewhile(
+        lambda line: not line.strip() or len(line) - len(line.lstrip()) > depth,
+        lines[start + 1:])
+    return base64.b64decode("".join(line.strip() for line in block))
 
 
 def look_around(lab):

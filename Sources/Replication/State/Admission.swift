@@ -100,22 +100,24 @@ extension ReplicatedState {
   mutating func exceeds(
     _ changeset: Changeset, _ parent: GrantIndex, _ changes: inout StateChanges
   ) -> Refusal? {
-    let node = engine.grants[Int(parent)]
-    if node.isToken, changeset.grant != nil, node.makers.count >= StateLimits.heldEnrolments {
+    if engine.grants[Int(parent)].isToken, changeset.grant != nil,
+      engine.grants[Int(parent)].makers.count >= StateLimits.heldEnrolments
+    {
       return .unauthorised(.mayNotGrant("anything more by a join token used so often"))
     }
-    guard !node.isRoot else { return nil }
+    guard !engine.grants[Int(parent)].isRoot else { return nil }
+    let usage = engine.grants[Int(parent)].usage
     let quota = quota(parent)
     let isNew = changeset.writes.count { write in !hasWritten(write.path, changeset) }
     let exceeded: Exceeded
-    if isNew > 0, node.usage.registers + isNew > quota.registers {
+    if isNew > 0, usage.registers + isNew > quota.registers {
       exceeded = .registers(quota.registers)
-    } else if node.usage.bytes + changeset.body.count > quota.bytes {
+    } else if usage.bytes + changeset.body.count > quota.bytes {
       exceeded = .bytes(quota.bytes)
     } else {
       return nil
     }
-    raise(.overQuota(grant: node.id, author: changeset.author, exceeded), &changes)
+    raise(.overQuota(grant: changeset.under, author: changeset.author, exceeded), &changes)
     return .overQuota(exceeded)
   }
 

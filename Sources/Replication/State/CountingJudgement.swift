@@ -167,6 +167,16 @@ extension CountingEngine {
     }
   }
 
+  /// The carrier of a floor above all time on a grant: put by a grantor, or by its subject for all.
+  func revocation(_ grant: GrantIndex) -> Digest? {
+    grants[Int(grant)].above.end ?? grants[Int(grant)].branches[0]?.own.end
+  }
+
+  /// Whether something new under a grant can count.
+  func isUsable(_ grant: GrantIndex) -> Bool {
+    grants[Int(grant)].isLive && revocation(grant) == nil
+  }
+
   /// `nil` where it counts.
   func reason(_ slot: Slot, scopes: [Scope]) -> NotCounting? {
     let entry = held[Int(slot)]

@@ -18,8 +18,11 @@ struct FloorSet: Sendable {
   private var bare: HybridTime = .zero
   private var bareCarrier: Digest?
   private var keepers: [Keeper] = []
+  /// Who carries a floor above all time: nothing new ever lives under the grant.
+  private(set) var end: Digest?
 
   mutating func insert(time: HybridTime, keep: [Digest], carrier: Digest) {
+    if time == .max { end = end.map { min($0, carrier) } ?? carrier }
     if !keep.isEmpty {
       keepers.append(Keeper(time: time, keep: keep, carrier: carrier))
     } else if bareCarrier == nil || time > bare {
@@ -35,11 +38,6 @@ struct FloorSet: Sendable {
       if !rules.keepListsSpare || !floor.keep.containsSorted(id) { return floor.carrier }
     }
     return nil
-  }
-
-  /// Whether nothing new can count: a floor at `max`, which is what revoking and sealing write.
-  var isClosed: Bool {
-    bareCarrier != nil && bare == .max || keepers.contains { $0.time == .max }
   }
 
   private static func isAbove(
@@ -86,8 +84,6 @@ struct GrantNode: Sendable {
   var usage = GrantUsage()
 
   var isRoot: Bool { root != nil }
-  /// Revoked or sealed: what it kept lives on, its subject can do nothing more.
-  var isClosed: Bool { above.isClosed || branches.values.contains { $0.own.isClosed } }
   /// Whether its subject's own floors count: neither the root's nor a token's do.
   var heedsOwnFloors: Bool { !isRoot && !isToken }
 }

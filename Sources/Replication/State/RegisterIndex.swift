@@ -120,7 +120,8 @@ struct RegisterIndex: Sendable {
     engine.grants[Int(entry.parent)].usage.bytes += sign * changeset.body.count
     if entry.made >= 0 || entry.status.contains(.carriesFloors) {
       if wanted { scopes[table].trust.insert(slot) } else { scopes[table].trust.remove(slot) }
-      if entry.status.contains(.evidence) || entry.made >= 0 { changes.touchesTrust = true }
+      // A floor in a slice's scope binds nothing but what its own author wrote there.
+      if entry.scope == 0 { changes.touchesTrust = true }
     }
     for write in changeset.writes {
       if let record = record(write.path, entry.scope) { touch(Int(record)) }

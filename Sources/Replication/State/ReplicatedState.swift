@@ -78,27 +78,16 @@ public struct ReplicatedState: Sendable {
 
   /// Takes what the store has, in any order, without bounds on what waits for its grant meanwhile.
   public mutating func load(
-    _ changesets: some Sequence<Changeset>, now: Now, changes: inout StateChanges
+    _ changesets: some Collection<Changeset>, now: Now, changes: inout StateChanges
   ) {
     // Halfway something may look superseded by what turns out to be void: nothing goes before the end.
     isLoading = true
-    var writes: [Changeset] = []
-    var sliced: [Changeset] = []
-    for changeset in changesets {
-      // Trust first: then what hangs under it needs no waiting, and is judged once.
-      if changeset.grant != nil || changeset.writes.isEmpty {
+    // Trust first: then what hangs under it needs no waiting, and is judged once. Three passes, since
+    // lists of the rest would be most of the memory that a start needs for a moment.
+    for pass in 0..<3 {
+      for changeset in changesets where changeset.loadingPass == pass {
         _ = admit(changeset, now: now, isTrusted: true, changes: &changes)
-      } else if changeset.scope == .clusterset {
-        writes.append(changeset)
-      } else {
-        sliced.append(changeset)
       }
-    }
-    for changeset in writes {
-      _ = admit(changeset, now: now, isTrusted: true, changes: &changes)
-    }
-    for changeset in sliced {
-      _ = admit(changeset, now: now, isTrusted: true, changes: &changes)
     }
     isLoading = false
     for slot in index.takeSpent(&engine) { forget(slot, &changes) }
@@ -168,13 +157,12 @@ public struct ReplicatedState: Sendable {
   }
 
   private func authorise(_ changeset: Changeset, _ parent: GrantIndex) -> Refusal? {
-    let node = engine.grants[Int(parent)]
-    let isSubject =
-      node.root?.keys.contains(changeset.author) ?? (node.grant.subject == changeset.author)
-    guard isSubject else { return .unauthorised(.notTheSubject(grant: node.id)) }
-    if let why = engine.authority.objection(
-      to: changeset, under: node.grant, isRoot: node.isRoot)
-    {
+    let root = engine.grants[Int(parent)].root
+    let grant = engine.grants[Int(parent)].grant
+    guard root?.keys.contains(changeset.author) ?? (grant.subject == changeset.author) else {
+      return .unauthorised(.notTheSubject(grant: changeset.under))
+    }
+    if let why = engine.authority.objection(to: changeset, under: grant, isRoot: root != nil) {
       return .unauthorised(why)
     }
     if !isHeld(changeset.scope) { return .scopeNotHeld(changeset.scope) }
@@ -337,5 +325,13 @@ public struct ReplicatedState: Sendable {
   mutating func raise(_ alarm: StateAlarm, _ changes: inout StateChanges) {
     if raised.count >= StateLimits.raisedAlarms { raised.removeAll() }
     if raised.insert(alarm).inserted { changes.alarms.append(alarm) }
+  }
+}
+
+extension Changeset {
+  /// Trust, then what decides which scopes are held, then the rest.
+  fileprivate var loadingPass: Int {
+    if grant != nil || writes.isEmpty { return 0 }
+    return scope == .clusterset ? 1 : 2
   }
 }

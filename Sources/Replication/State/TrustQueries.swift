@@ -12,17 +12,21 @@ public struct GrantState: Hashable, Sendable {
   /// Who made it, and when; `nil`: the genesis.
   public var grantor: PublicKey?
   public var time: HybridTime?
-  /// `nil`: it lives.
+  /// Why it does not count, `nil` where it does.
   public var void: NotCounting?
-  /// Revoked or sealed by a floor at `max`: what was kept under it lives, nothing new will.
-  public var isClosed: Bool
+  /// Carries a floor above all time: the key is revoked, or the token is sealed. What the floor keeps
+  /// stays, nothing new under the grant ever counts.
+  public var revocation: Digest?
   /// The cluster whose records it may write.
   public var cluster: String?
   public var isToken: Bool
   /// The root change that took a root version's place.
   public var successor: Digest?
 
+  /// Whether it counts, and so what is kept under it.
   public var isLive: Bool { void == nil }
+  /// Revoked or sealed: what was kept under it lives, nothing new will.
+  public var isClosed: Bool { revocation != nil }
 
   /// Whether its time is over for changesets made at `milliseconds`.
   public func isExpired(at milliseconds: UInt64) -> Bool {
@@ -76,7 +80,7 @@ extension ReplicatedState {
     var out: [PublicKey: String] = [:]
     for cluster in engine.clusterGrants.keys.sorted() where isAdmitted(cluster) {
       for index in engine.clusterGrants[cluster] ?? []
-      where engine.grants[Int(index)].isLive && !engine.grants[Int(index)].isClosed {
+      where engine.isUsable(index) {
         let key = engine.grants[Int(index)].grant.subject
         if out[key] == nil { out[key] = cluster }
       }
@@ -84,14 +88,13 @@ extension ReplicatedState {
     return out
   }
 
-  /// The live grant `own:` of a key: the one made last, by (HLC, ID).
+  /// The live grant `own:` of a key, not revoked: the one made last, by (HLC, ID).
   public func ownGrant(of key: PublicKey) -> Digest? {
     var best: (time: HybridTime, id: Digest)?
     for (_, indices) in engine.clusterGrants {
       for index in indices
-      where engine.grants[Int(index)].grant.subject == key && engine.grants[Int(index)].isLive {
+      where engine.grants[Int(index)].grant.subject == key && engine.isUsable(index) {
         let node = engine.grants[Int(index)]
-        guard !node.isClosed else { continue }
         let candidate = (engine.changeset(node.slot).time, node.id)
         if best.map({ $0 < candidate }) ?? true { best = candidate }
       }
@@ -137,7 +140,7 @@ extension ReplicatedState {
       id: node.id, grant: node.grant, root: node.root, parent: changeset?.under,
       grantor: changeset?.author, time: changeset?.time,
       void: node.slot < 0 ? nil : engine.reason(node.slot, scopes: self.index.scopes.map(\.scope)),
-      isClosed: node.isClosed, cluster: node.cluster, isToken: node.isToken,
+      revocation: engine.revocation(index), cluster: node.cluster, isToken: node.isToken,
       successor: node.successor < 0 ? nil : engine.changeset(node.successor).id)
   }
 }

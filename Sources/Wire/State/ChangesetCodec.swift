@@ -26,8 +26,8 @@ public enum ChangesetCodec {
 
   /// The endorsements alone (a `SignedChangeset` without its body), for a column of their own.
   public static func encodeEndorsements(_ changeset: Changeset) -> [UInt8] {
-    var signed = proto(changeset)
-    signed.body = Data()
+    var signed = ProtoSignedChangeset()
+    signed.endorsements = endorsements(changeset)
     return serialized(signed)
   }
 
@@ -62,13 +62,17 @@ public enum ChangesetCodec {
   static func proto(_ changeset: Changeset) -> ProtoSignedChangeset {
     var signed = ProtoSignedChangeset()
     signed.body = Data(changeset.body)
-    signed.endorsements = changeset.endorsements.map { endorsement in
+    signed.endorsements = endorsements(changeset)
+    return signed
+  }
+
+  private static func endorsements(_ changeset: Changeset) -> [ProtoEndorsement] {
+    changeset.endorsements.map { endorsement in
       var out = ProtoEndorsement()
       if endorsement.key != changeset.author { out.key = Data(endorsement.key.bytes) }
       out.signature = Data(endorsement.signature.bytes)
       return out
     }
-    return signed
   }
 
   static func changeset(

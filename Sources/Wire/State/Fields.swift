@@ -4,14 +4,8 @@ internal import Replication
 
 /// 32 bytes or a refusal that names the field.
 func bytes32<T: Bytes32>(_ data: Data, _ field: String) throws(WireError) -> T {
-  guard data.count == 32 else { throw .malformed(field) }
-  // Four loads: `Data` byte by byte is slow, and every changeset has three of these at least.
-  return data.withUnsafeBytes { raw in
-    func word(_ index: Int) -> UInt64 {
-      UInt64(bigEndian: raw.loadUnaligned(fromByteOffset: 8 * index, as: UInt64.self))
-    }
-    return T(words: (word(0), word(1), word(2), word(3)))
-  }
+  guard let value = T(data) else { throw .malformed(field) }
+  return value
 }
 
 /// IDs one after the other, strictly ascending.

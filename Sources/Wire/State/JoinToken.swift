@@ -39,10 +39,16 @@ public struct JoinToken: Sendable {
     let line = text.utf8.filter { $0 > 0x20 }
     guard line.count <= Self.maximumBytes else { throw .overLimit("token bytes") }
     guard line.starts(with: Self.prefix.utf8) else { throw .malformed("token prefix") }
-    let encoded = String(decoding: line.dropFirst(Self.prefix.utf8.count), as: UTF8.self)
-    let padded = encoded.replacing("-", with: "+").replacing("_", with: "/")
-    let padding = String(repeating: "=", count: (4 - padded.utf8.count % 4) % 4)
-    guard let bytes = Data(base64Encoded: padded + padding) else { throw .malformed("token") }
+    // The alphabet of RFC 4648, section 5, back to that of section 4.
+    var encoded = line.dropFirst(Self.prefix.utf8.count).map { byte in
+      switch byte {
+      case UInt8(ascii: "-"): UInt8(ascii: "+")
+      case UInt8(ascii: "_"): UInt8(ascii: "/")
+      default: byte
+      }
+    }
+    encoded += repeatElement(UInt8(ascii: "="), count: (4 - encoded.count % 4) % 4)
+    guard let bytes = Data(base64Encoded: Data(encoded)) else { throw .malformed("token") }
     try self.init(proto: from([UInt8](bytes), ProtoJoinToken.self), crypto: crypto)
   }
 

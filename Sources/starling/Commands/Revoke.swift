@@ -9,13 +9,13 @@ struct Revoke: AsyncParsableCommand {
       sign with any date, is void at once and everywhere. A kept grant keeps what is under it.
 
       Example, a colleague leaves, the work stays:
-        starling revoke 5f0c1a --keep-all
+        starling revoke 5f0c1a --keep all
 
       Example, a stolen key, of which two changes are known to be good:
         starling revoke 5f0c1a --keep 3f2a91c0 --keep 77b0de12
 
       Example, a cluster's peer: its cluster leaves every slice at once:
-        starling revoke 9d44e0 --keep-none
+        starling revoke 9d44e0 --keep none
       """)
 
   @Argument(
@@ -23,13 +23,10 @@ struct Revoke: AsyncParsableCommand {
       "The key or the grant: all digits, or as many as tell it apart.", valueName: "key"))
   var subject: String
 
-  @Flag(help: "Keep all that it signed so far.")
-  var keepAll = false
-
-  @Flag(help: "Keep nothing of what it signed.")
-  var keepNone = false
-
-  @Option(help: ArgumentHelp("Keep this changeset or grant; may be repeated.", valueName: "id"))
+  @Option(
+    help: ArgumentHelp(
+      "What stays of all that it signed: all, none, or the ID of a changeset or grant (may be repeated). "
+        + "Else you are asked.", valueName: "what"))
   var keep: [String] = []
 
   @Flag(name: [.customShort("y"), .long], help: "Ask nothing.")
@@ -51,13 +48,18 @@ struct Revoke: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
-    guard [keepAll, keepNone, !keep.isEmpty].count(where: { $0 }) <= 1 else {
-      throw ValidationError("Give one of --keep-all, --keep-none and --keep.")
+    guard keep.count <= 1 || !keep.contains(where: { $0 == "all" || $0 == "none" }) else {
+      throw ValidationError("--keep all and --keep none stand alone.")
     }
   }
 
   private var choice: KeepChoice? {
-    keepAll ? .all : keepNone ? KeepChoice.none : keep.isEmpty ? nil : .these(keep)
+    switch keep.first {
+    case nil: nil
+    case "all": .all
+    case "none": KeepChoice.none
+    default: .these(keep)
+    }
   }
 
   func run() async throws {

@@ -12,9 +12,10 @@ struct HistoryTests {
   static let histories =
     ProcessInfo.processInfo.environment["STARLING_PROPERTY_HISTORIES"].flatMap(Int.init) ?? 10_000
 
-  static func oracleDifference(_ state: ReplicatedState) -> String? {
-    let oracle = CountingOracle(
-      state.heldChangesets, genesis: HistoryGenerator.genesis, authority: authority)
+  static func oracleDifference(
+    _ state: ReplicatedState, genesis: Genesis = HistoryGenerator.genesis
+  ) -> String? {
+    let oracle = CountingOracle(state.heldChangesets, genesis: genesis, authority: authority)
     if state.counting != oracle.counting { return "counting" }
     if state.evidence != oracle.evidence { return "evidence" }
     for scope in HistoryGenerator.scopes {

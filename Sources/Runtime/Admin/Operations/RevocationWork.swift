@@ -45,7 +45,7 @@ extension AdminSession {
     guard Terminal.isTerminal(.error), Terminal.isTerminal(.output) else {
       throw .usage(
         "something lives under this grant; nothing was sent",
-        fix: "Say what becomes of it: --keep-all, --keep-none or --keep ID.")
+        fix: "Say what stays of it: --keep all, --keep none or --keep ID.")
     }
     let answer = Terminal.ask(
       "Keep [a]ll, [n]othing, or the IDs (separated by spaces)? ", echo: true)
