@@ -158,4 +158,9 @@ extension RegisterName {
 extension Peer {
   /// Whether a changeset was given to the store and is not on disk yet.
   public func isUnstored(_ id: Digest) -> Bool { unstored.contains(id) }
+
+  /// What the store has not confirmed, for a disk that works again; ascending by ID.
+  public var unstoredChangesets: [Changeset] {
+    unstored.sorted().compactMap { state.changeset($0) }
+  }
 }

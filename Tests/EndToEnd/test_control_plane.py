@@ -169,6 +169,46 @@ class OnePeer(unittest.TestCase):
         self.assertTrue(result["id"])
 
 
+@unittest.skipUnless(os.geteuid() == 0, "a small file system can be mounted by root alone")
+class FullDisk(unittest.TestCase):
+    def test_changes_are_refused_while_the_disk_is_full_and_taken_again_afterwards(self):
+        with clusters.Lab(isolated=False) as lab:
+            lab.cli("init", "--name", "full", "--out", lab.directory / "admin")
+            peer = lab.cluster("one")
+            data = peer.directory / "data"
+            data.mkdir(mode=0o700)
+            subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", "size=4m,mode=0700", "tmpfs", str(data)], check=True)
+            try:
+                peer.start(lab.cli("token", "create", "--cluster", "one").strip())
+                peer.wait_joined()
+                ballast = data / "ballast"
+                with open(ballast, "wb") as out, self.assertRaises(OSError):
+                    for _ in range(5000):
+                        out.write(b"x" * 1024)
+                        out.flush()
+                bodies = [bench_gossip.sign(lab, peer, number) for number in range(2)]
+                for body in bodies:
+                    with self.assertRaisesRegex(RuntimeError, "disk is full"):
+                        peer.api("/v1/changesets", body)
+                self.assertEqual(peer.api("/v1/status")["phase"], "joined")
+                with self.assertRaisesRegex(RuntimeError, "disk is full"):
+                    peer.api("/readyz")
+                ballast.unlink()
+                clusters.eventually(lambda: peer.api("/readyz"), 20, "the disk takes changes again")
+                result = peer.api("/v1/changesets", bodies[1])["results"][0]
+                self.assertEqual(result["outcome"], "accepted", result)
+                peer.kill()
+                peer.start()
+                peer.wait_joined()
+                self.assertEqual(
+                    peer.api(f"/v1/changesets/{result['id']}")["state"], "counting")
+            finally:
+                if peer.process and peer.process.poll() is None:
+                    peer.kill()
+                subprocess.run(["umount", str(data)], check=False)
+
+
 class TwoPeers(unittest.TestCase):
     def test_join_revoke_and_rejoin(self):
         with clusters.Lab(isolated=False) as lab:

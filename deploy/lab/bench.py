@@ -20,6 +20,7 @@ def main():
     state.add_argument("--changesets", type=int, default=100_000)
     kill = kinds.add_parser("kill", help="kill -9 during pushes; nothing acknowledged is lost")
     kill.add_argument("--rounds", type=int, default=200)
+    kill.add_argument("--seed", type=int, default=1)
     for kind in (gossip, state, kill):
         kind.add_argument("--json", action="store_true", help="one JSON object on standard output")
     options = parser.parse_args()

@@ -3,41 +3,61 @@
 import random
 import sys
 import threading
-import time
 
-from . import bench_gossip, clusters
+from . import bench_gossip, clusters, demo
+
+PUSHES_PER_ROUND = 4
+
+
+def signed(lab, peer, number):
+    """A changeset about a slice of its own, so that no later one makes it superfluous."""
+    path, out = lab.directory / "kill.yaml", lab.directory / "kill.signed"
+    path.write_text("\n".join([
+        "apiVersion: starling.dev/v1alpha1", "kind: Slice", f"metadata: {{name: kill-{number}}}",
+        "spec:", "  cidr: 10.11.0.0/16", "  members: []", ""]))
+    peer.cli("sign", "-f", path, "--out", out)
+    return demo.signed_bytes(out)
+
+
+def push(peer, body, acknowledged):
+    try:
+        result = peer.api("/v1/changesets", body)["results"][0]
+    except (OSError, RuntimeError, ValueError, clusters.http.client.HTTPException):
+        return  # killed before it answered: nothing was promised
+    if result["outcome"] == "accepted":
+        acknowledged.append(result["id"])
 
 
 def main(options):
     def say(text):
         print(text, file=sys.stderr, flush=True)
 
-    acknowledged, number = [], 0
+    acknowledged, pushed = [], 0
+    rng = random.Random(options.seed)
     with bench_gossip.LoopbackLab() as lab:
         lab.cli("init", "--name", "kill", "--out", lab.directory / "admin")
         peer = lab.cluster("only")
         peer.start(lab.cli("token", "create", "--cluster", "only").strip())
         peer.wait_joined()
-        rng = random.Random(1)
         for round_number in range(options.rounds):
-            body = bench_gossip.sign(lab, peer, number)
-            number += 1
+            bodies = [signed(lab, peer, pushed + n) for n in range(PUSHES_PER_ROUND)]
+            pushed += len(bodies)
+            pushes = [
+                threading.Thread(target=push, args=(peer, body, acknowledged))
+                for body in bodies]
             timer = threading.Timer(rng.uniform(0, 0.02), peer.kill)
-            timer.start()
-            try:
-                result = peer.api("/v1/changesets", body)["results"][0]
-                if result["outcome"] == "accepted":
-                    acknowledged.append(result["id"])
-            except (OSError, RuntimeError, ValueError, clusters.http.client.HTTPException):
-                pass  # killed before it answered: nothing was promised
-            timer.join()
+            for thread in [timer, *pushes]:
+                thread.start()
+            for thread in [timer, *pushes]:
+                thread.join()
             peer.start()
             peer.wait_joined()
-            # A superseded change may be forgotten, so each is looked for at once.
-            if acknowledged:
-                found = peer.api(f"/v1/changesets/{acknowledged[-1]}")
-                if found["state"] != "counting":
-                    return {"failed": f"{acknowledged[-1]} is {found['state']}"}
             if (round_number + 1) % 20 == 0:
-                say(f"{round_number + 1} kills, {len(acknowledged)} acknowledged, none lost")
-    return {"kills": options.rounds, "acknowledged": len(acknowledged), "lost": 0}
+                say(f"{round_number + 1} kills, {len(acknowledged)} of {pushed} acknowledged")
+        lost = [
+            id for id in acknowledged
+            if peer.api(f"/v1/changesets/{id}")["state"] != "counting"]
+    result = {
+        "kills": options.rounds, "pushed": pushed, "acknowledged": len(acknowledged),
+        "lost": len(lost)}
+    return result | ({"failed": f"lost: {', '.join(lost[:5])}"} if lost else {})

@@ -18,10 +18,10 @@ final class PeerEngine: Sendable {
   let resolver = AddressResolver()
   /// Addresses that a token or the configuration named; they are tried until somebody answers.
   let seeds: [String]
-  private let bound: NIOLoopBoundBox<Core>
-  private let transports = Mutex<Transports?>(nil)
+  let bound: NIOLoopBoundBox<Core>
+  let transports = Mutex<Transports?>(nil)
   /// What the TLS authenticator may read on any thread.
-  private let trust = Mutex<[NodeID: TrustedPeer]>([:])
+  let trust = Mutex<[NodeID: TrustedPeer]>([:])
 
   struct Transports: Sendable {
     var datagrams: DatagramEndpoint
@@ -50,7 +50,7 @@ final class PeerEngine: Sendable {
     var memberWatchers: [UInt64: AsyncStream<MemberTransition>.Continuation] = [:]
     var received: [Digest: UInt64] = [:]
     var observers: [@Sendable (EngineChange) -> Void] = []
-    var storageProblem: String?
+    var storageProblem: StorageError?
   }
 
   struct MemberTransition: Sendable {
@@ -123,8 +123,10 @@ final class PeerEngine: Sendable {
     try? await loop.submit { self.handle(.leave) }.get()
   }
 
-  /// Takes changesets in; returns when what was accepted is durable.
+  /// Takes changesets in; returns when what was accepted is durable. While the disk refuses writes it
+  /// takes none: what it could not keep it must not promise.
   func submit(_ changesets: [Changeset]) async throws -> [Peer.Verdict] {
+    if let problem = await storageProblem() { throw problem }
     let judged = loop.makePromise(of: [Peer.Verdict].self)
     loop.execute {
       let ticket = self.bound.value.nextTicket
@@ -135,18 +137,6 @@ final class PeerEngine: Sendable {
     let verdicts = try await judged.futureResult.get()
     try await durable(verdicts.map(\.id))
     return verdicts
-  }
-
-  /// Waits until none of these waits for the disk.
-  private func durable(_ ids: [Digest]) async throws {
-    let promises = try await loop.submit { () -> [EventLoopFuture<Void>] in
-      ids.filter { self.bound.value.peer.isUnstored($0) }.map { id in
-        let promise = self.loop.makePromise(of: Void.self)
-        self.bound.value.durable[id, default: []].append(promise)
-        return promise.futureResult
-      }
-    }.get()
-    for promise in promises { try await promise.get() }
   }
 
   func progress(of id: Digest, timeout: Duration) async throws -> AsyncStream<NodeID> {
@@ -186,103 +176,9 @@ final class PeerEngine: Sendable {
     try await loop.submit { self.bound.value.received.filter { ids.contains($0.key) } }.get()
   }
 
-  func storageProblem() async -> String? {
-    (try? await loop.submit { self.bound.value.storageProblem }.get()) ?? nil
-  }
-
-  // MARK: From the network
-
-  func receive(_ datagrams: [ReceivedDatagram]) {
-    var replies: [OutgoingDatagram] = []
-    for datagram in datagrams {
-      let opened = bound.value.sessions.open(
-        datagram.bytes, from: datagram.from, now: WallClock.now.instant, into: &replies)
-      switch opened {
-      case .message(let sender, let bytes):
-        deliver(bytes, from: sender)
-      case .handshake: break
-      case .dropped(let reason): metrics.droppedDatagram(reason)
-      }
-    }
-    transports.withLock { $0 }?.datagrams.send(replies)
-    scheduleWake()
-  }
-
-  private func deliver(_ bytes: [UInt8], from sender: NodeID) {
-    do throws(WireError) {
-      let messages = try EnvelopeCodec.decode(bytes, crypto: .sodium)
-      handle(.received(from: sender, messages))
-    } catch {
-      metrics.malformed("datagram")
-      logger.debug("a datagram was refused", metadata: ["from": "\(sender)", "why": "\(error)"])
-    }
-  }
-
-  func receive(_ event: StreamEvent) {
-    switch event {
-    case .opened(let stream, let identity, let direction, _):
-      bound.value.connections[stream] = identity
-      // Whoever calls says who it is: the other side may not know it yet.
-      if direction == .outbound, identity == .unadmitted || !heardOf(identity) {
-        sendIntroduction(on: stream)
-      }
-      if let node = identity.node { handle(.received(from: node, [])) }
-    case .identified(let stream, let identity):
-      bound.value.connections[stream] = identity
-      if let node = identity.node { handle(.received(from: node, [])) }
-    case .frame(let stream, let identity, let bytes):
-      receive(frame: bytes, on: stream, from: identity)
-    case .closed(let stream, _, _):
-      bound.value.connections[stream] = nil
-    case .unreachable(let node, let reason, _):
-      logger.debug("no stream", metadata: ["to": "\(node)", "why": "\(reason)"])
-      handle(.streamProbe(node, reachable: false))
-    case .addressUnreachable(let address, let reason):
-      logger.info("a seed does not answer", metadata: ["seed": "\(address)", "why": "\(reason)"])
-    case .dropped(let node, let bytes):
-      logger.warning("a frame was dropped", metadata: ["to": "\(node)", "bytes": "\(bytes)"])
-    case .refused(let refusal, _):
-      metrics.refusedStream(refusal)
-    }
-  }
-
-  private func heardOf(_ identity: StreamIdentity) -> Bool {
-    guard let node = identity.node else { return false }
-    return bound.value.peer.membership.state(of: node).isPresent
-  }
-
-  private func sendIntroduction(on stream: StreamID) {
-    let proof = bound.value.peer.introduction
-    guard !proof.isEmpty else { return }
-    transports.withLock { $0 }?.streams.send(
-      EnvelopeCodec.encode([.introduce(proof)]), on: stream)
-  }
-
-  private func receive(frame: [UInt8], on stream: StreamID, from identity: StreamIdentity) {
-    do throws(WireError) {
-      let messages = try EnvelopeCodec.decode(frame, crypto: .sodium)
-      if let node = identity.node {
-        return handle(.received(from: node, messages), reply: stream)
-      }
-      for message in messages {
-        switch message {
-        case .introduce(let changesets): handle(.introduced(stream, changesets))
-        case .refused(let reason):
-          logger.error("the seed refused this peer", metadata: ["why": "\(reason)"])
-        default: metrics.malformed("unadmitted")
-        }
-      }
-      // What came may prove who is at the far end.
-      transports.withLock { $0 }?.streams.trustChanged()
-    } catch {
-      metrics.malformed("frame")
-      transports.withLock { $0 }?.streams.close(stream)
-    }
-  }
-
   // MARK: Inputs and effects
 
-  private func handle(_ input: Peer.Input, reply stream: StreamID? = nil) {
+  func handle(_ input: Peer.Input, reply stream: StreamID? = nil) {
     loop.assertInEventLoop()
     var effects: [Peer.Effect] = []
     bound.value.peer.handle(input, now: WallClock.now, effects: &effects)
@@ -321,72 +217,6 @@ final class PeerEngine: Sendable {
       try? store.raiseBootEpoch(to: epoch)
     case .event(let event): note(event)
     }
-  }
-
-  private func send(_ messages: [PeerMessage], to node: NodeID) {
-    guard let address = address(of: node) else { return }
-    var out: [OutgoingDatagram] = []
-    bound.value.sessions.seal(
-      EnvelopeCodec.encode(messages), to: node, at: address, now: WallClock.now.instant,
-      into: &out)
-    metrics.sent(datagrams: out)
-    transports.withLock { $0 }?.datagrams.send(out)
-  }
-
-  private func sendFrame(_ message: PeerMessage, to node: NodeID) {
-    let bytes = EnvelopeCodec.encode([message])
-    metrics.sent(frameBytes: bytes.count)
-    transports.withLock { $0 }?.streams.send(bytes, to: node, addresses: addresses(of: node))
-  }
-
-  private func addresses(of node: NodeID) -> [String] {
-    if let member = bound.value.peer.membership.member(node), !member.addresses.isEmpty {
-      return member.addresses
-    }
-    // Whoever was expelled by this very input is still told why.
-    return bound.value.peer.admitted[node]?.addresses
-      ?? trust.withLock { $0[node]?.addresses } ?? []
-  }
-
-  private func address(of node: NodeID) -> IPEndpoint? {
-    for text in addresses(of: node) {
-      if let endpoint = resolver.lookup(text) { return endpoint }
-    }
-    return nil
-  }
-
-  private func makeDurable(_ changesets: [Changeset]) {
-    let now = WallClock.now
-    for changeset in changesets { bound.value.received[changeset.id] = now.wallMilliseconds }
-    if bound.value.received.count > Self.receivedLimit { bound.value.received.removeAll() }
-    let ids = changesets.map(\.id)
-    let began = now.instant
-    store.write(StoreChanges(put: changesets.map { StoredChangeset($0, now: now) })) { result in
-      self.loop.execute { self.written(ids, result, began: began) }
-    }
-  }
-
-  /// Arrival times kept for `starling log`.
-  private static let receivedLimit = 16_384
-
-  private func written(
-    _ ids: [Digest], _ result: Result<Void, StorageError>, began: Instant
-  ) {
-    switch result {
-    case .success:
-      metrics.stored(ids.count, took: WallClock.now.instant - began)
-      bound.value.storageProblem = nil
-      handle(.stored(ids))
-      for id in ids { for promise in take(id) { promise.succeed() } }
-    case .failure(let error):
-      bound.value.storageProblem = "\(error)"
-      logger.error("changes are not durable", metadata: ["why": "\(error)"])
-      for id in ids { for promise in take(id) { promise.fail(error) } }
-    }
-  }
-
-  private func take(_ id: Digest) -> [EventLoopPromise<Void>] {
-    bound.value.durable.removeValue(forKey: id) ?? []
   }
 
   private func peersChanged() {
@@ -432,7 +262,7 @@ final class PeerEngine: Sendable {
     }
   }
 
-  private func scheduleWake() {
+  func scheduleWake() {
     let now = WallClock.now.instant
     var due = bound.value.peer.nextDeadline
     if let sealed = bound.value.sessions.nextDeadline { due = min(due, sealed) }

@@ -59,7 +59,7 @@ extension PeerHost: PeerService {
 
   private func storageHealth() async -> APIHealthItem {
     if let problem = await engine?.storageProblem() {
-      return APIHealthItem(ok: false, detail: problem)
+      return APIHealthItem(ok: false, detail: "\(problem)")
     }
     return APIHealthItem(ok: true)
   }

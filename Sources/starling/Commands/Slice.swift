@@ -39,7 +39,7 @@ struct Slice: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-      let membership = Membership(
+      let membership = SliceMembership(
         cluster: cluster, namespaces: namespace.isEmpty ? nil : namespace,
         gateway: gateway?.exposure, replicas: replicas, block: block)
       try await common.session().change(change.request()) { snapshot throws(AdminError) in

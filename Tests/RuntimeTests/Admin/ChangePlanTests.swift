@@ -82,11 +82,11 @@ import Testing
     var world = try world()
     _ = try apply(blue, to: &world)
     let join = try SliceWork.join(
-      "blue", Membership(cluster: "us-1", namespaces: ["shop"]), world.snapshot)
+      "blue", SliceMembership(cluster: "us-1", namespaces: ["shop"]), world.snapshot)
     #expect(join.writes.map(\.path) == ["slice/blue/member/us-1"])
     // What is not said stays.
     let change = try SliceWork.join(
-      "blue", Membership(cluster: "eu-1", replicas: 3), world.snapshot)
+      "blue", SliceMembership(cluster: "eu-1", replicas: 3), world.snapshot)
     #expect(change.changes[0].fields.map(\.field) == ["gateway.replicas", "gateway.type"])
     let leave = try SliceWork.leave("blue", "eu-1", world.snapshot)
     #expect(leave.writes == [RegisterWrite(path: "slice/blue/member/eu-1", value: nil)])

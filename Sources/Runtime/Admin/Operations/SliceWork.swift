@@ -3,7 +3,7 @@ internal import Replication
 public import Slices
 
 /// What a membership is to be; what is `nil` stays.
-public struct Membership: Hashable, Sendable {
+public struct SliceMembership: Hashable, Sendable {
   public var cluster: String
   public var namespaces: [String]?
   public var gateway: MemberGateway.Exposure?
@@ -43,7 +43,7 @@ public enum SliceWork {
   }
 
   public static func join(
-    _ slice: String, _ membership: Membership, _ snapshot: RegisterSnapshot
+    _ slice: String, _ membership: SliceMembership, _ snapshot: RegisterSnapshot
   ) throws(AdminError) -> ChangePlan {
     var manifest = try manifest(slice, snapshot)
     let index = manifest.members.firstIndex { $0.cluster == membership.cluster }

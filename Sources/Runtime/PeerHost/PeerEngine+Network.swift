@@ -1,0 +1,135 @@
+internal import Base
+internal import Logging
+internal import Membership
+internal import NIOCore
+internal import Peer
+internal import Replication
+internal import Synchronization
+internal import Wire
+
+/// Between the core and the sockets.
+extension PeerEngine {
+  // MARK: In
+
+  func receive(_ datagrams: [ReceivedDatagram]) {
+    var replies: [OutgoingDatagram] = []
+    for datagram in datagrams {
+      let opened = bound.value.sessions.open(
+        datagram.bytes, from: datagram.from, now: WallClock.now.instant, into: &replies)
+      switch opened {
+      case .message(let sender, let bytes):
+        deliver(bytes, from: sender)
+      case .handshake: break
+      case .dropped(let reason): metrics.droppedDatagram(reason)
+      }
+    }
+    transports.withLock { $0 }?.datagrams.send(replies)
+    scheduleWake()
+  }
+
+  private func deliver(_ bytes: [UInt8], from sender: NodeID) {
+    do throws(WireError) {
+      let messages = try EnvelopeCodec.decode(bytes, crypto: .sodium)
+      handle(.received(from: sender, messages))
+    } catch {
+      metrics.malformed("datagram")
+      logger.debug("a datagram was refused", metadata: ["from": "\(sender)", "why": "\(error)"])
+    }
+  }
+
+  func receive(_ event: StreamEvent) {
+    switch event {
+    case .opened(let stream, let identity, let direction, _):
+      bound.value.connections[stream] = identity
+      // Whoever calls says who it is: the other side may not know it yet.
+      if direction == .outbound, identity == .unadmitted || !heardOf(identity) {
+        sendIntroduction(on: stream)
+      }
+      if let node = identity.node { handle(.received(from: node, [])) }
+    case .identified(let stream, let identity):
+      bound.value.connections[stream] = identity
+      if let node = identity.node { handle(.received(from: node, [])) }
+    case .frame(let stream, let identity, let bytes):
+      receive(frame: bytes, on: stream, from: identity)
+    case .closed(let stream, _, _):
+      bound.value.connections[stream] = nil
+    case .unreachable(let node, let reason, _):
+      logger.debug("no stream", metadata: ["to": "\(node)", "why": "\(reason)"])
+      handle(.streamProbe(node, reachable: false))
+    case .addressUnreachable(let address, let reason):
+      logger.info("a seed does not answer", metadata: ["seed": "\(address)", "why": "\(reason)"])
+    case .dropped(let node, let bytes):
+      logger.warning("a frame was dropped", metadata: ["to": "\(node)", "bytes": "\(bytes)"])
+    case .refused(let refusal, _):
+      metrics.refusedStream(refusal)
+    }
+  }
+
+  private func heardOf(_ identity: StreamIdentity) -> Bool {
+    guard let node = identity.node else { return false }
+    return bound.value.peer.membership.state(of: node).isPresent
+  }
+
+  func sendIntroduction(on stream: StreamID) {
+    let proof = bound.value.peer.introduction
+    guard !proof.isEmpty else { return }
+    transports.withLock { $0 }?.streams.send(
+      EnvelopeCodec.encode([.introduce(proof)]), on: stream)
+  }
+
+  private func receive(frame: [UInt8], on stream: StreamID, from identity: StreamIdentity) {
+    do throws(WireError) {
+      let messages = try EnvelopeCodec.decode(frame, crypto: .sodium)
+      if let node = identity.node {
+        return handle(.received(from: node, messages), reply: stream)
+      }
+      for message in messages {
+        switch message {
+        case .introduce(let changesets): handle(.introduced(stream, changesets))
+        case .refused(let reason):
+          logger.error("the seed refused this peer", metadata: ["why": "\(reason)"])
+        default: metrics.malformed("unadmitted")
+        }
+      }
+      // What came may prove who is at the far end.
+      transports.withLock { $0 }?.streams.trustChanged()
+    } catch {
+      metrics.malformed("frame")
+      transports.withLock { $0 }?.streams.close(stream)
+    }
+  }
+
+  // MARK: Out
+
+  func send(_ messages: [PeerMessage], to node: NodeID) {
+    guard let address = address(of: node) else { return }
+    var out: [OutgoingDatagram] = []
+    bound.value.sessions.seal(
+      EnvelopeCodec.encode(messages), to: node, at: address, now: WallClock.now.instant,
+      into: &out)
+    metrics.sent(datagrams: out)
+    transports.withLock { $0 }?.datagrams.send(out)
+  }
+
+  func sendFrame(_ message: PeerMessage, to node: NodeID) {
+    let bytes = EnvelopeCodec.encode([message])
+    metrics.sent(frameBytes: bytes.count)
+    transports.withLock { $0 }?.streams.send(bytes, to: node, addresses: addresses(of: node))
+  }
+
+  private func addresses(of node: NodeID) -> [String] {
+    if let member = bound.value.peer.membership.member(node), !member.addresses.isEmpty {
+      return member.addresses
+    }
+    // Whoever was expelled by this very input is still told why.
+    return bound.value.peer.admitted[node]?.addresses
+      ?? trust.withLock { $0[node]?.addresses } ?? []
+  }
+
+  private func address(of node: NodeID) -> IPEndpoint? {
+    for text in addresses(of: node) {
+      if let endpoint = resolver.lookup(text) { return endpoint }
+    }
+    return nil
+  }
+}
