@@ -12,6 +12,20 @@ let settings: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
+// The executables carry the Swift runtime and Foundation: they run on a machine without Swift, start in a
+// fifth of the time, and are not relocated, so that peers of one machine share nearly all of their memory.
+let executable: [LinkerSetting] = [
+  .unsafeFlags(
+    [
+      "-static-stdlib", "-use-ld=lld", "-l_FoundationICU", "-l_FoundationCollections",
+      "-l_FoundationCShims", "-lCoreFoundation",
+    ]
+      + ["--gc-sections", "--icf=safe", "--no-export-dynamic"].flatMap {
+        ["-Xlinker", $0]
+      },
+    .when(platforms: [.linux]))
+]
+
 func core(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
   .target(name: name, dependencies: dependencies, swiftSettings: settings)
 }
@@ -110,13 +124,13 @@ let package = Package(
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
-      ], swiftSettings: settings),
+      ], swiftSettings: settings, linkerSettings: executable),
     .executableTarget(
       name: "starling",
       dependencies: [
         "Base", "Replication", "Runtime", "Slices", "Wire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ], swiftSettings: settings),
+      ], swiftSettings: settings, linkerSettings: executable),
 
     .target(
       name: "Simulator", dependencies: ["Base", "Peer", "Membership", "Replication"],

@@ -15,6 +15,8 @@ struct Daemon {
   static let eventLoops = 2
   /// Threads for calls that block (name resolution).
   static let blockingThreads = 2
+  /// When code that only starting needed is given back, first and then again and again.
+  static let codeRelease = (first: TimeAmount.seconds(5), every: TimeAmount.minutes(10))
   /// What a graceful stop may take before it is cut short.
   static let stopSeconds: Int64 = 10
 
@@ -45,6 +47,9 @@ struct Daemon {
         "version": "\(StarlingVersion.current)", "dataDir": "\(configuration.dataDir)",
         "pid": "\(ProcessInfo.processInfo.processIdentifier)",
       ])
+    group.next().scheduleRepeatedTask(
+      initialDelay: Self.codeRelease.first, delay: Self.codeRelease.every
+    ) { _ in CodePages.release() }
     try await ServiceGroup(configuration: services).run()
     logger.notice("stopped")
   }

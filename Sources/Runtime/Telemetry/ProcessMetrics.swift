@@ -72,7 +72,7 @@ public enum ProcessMetrics {
     return count > 3 ? count - 3 : 0
   }
 
-  private static func contents(of path: String) -> String? {
+  static func contents(of path: String) -> String? {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return nil }
     defer { close(descriptor) }
