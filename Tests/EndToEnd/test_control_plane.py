@@ -5,6 +5,7 @@ import random
 import re
 import socket
 import subprocess
+import time
 import unittest
 
 from lab import bench_gossip, clusters
@@ -210,6 +211,13 @@ class FullDisk(unittest.TestCase):
 
 
 class TwoPeers(unittest.TestCase):
+    def is_quiet(self, peers):
+        """No frame on any stream for a second."""
+        name = "starling_gossip_sent_frame_bytes_total"
+        before = [metric(peer, name) for peer in peers]
+        time.sleep(1)
+        return before == [metric(peer, name) for peer in peers]
+
     def test_join_revoke_and_rejoin(self):
         with clusters.Lab(isolated=False) as lab:
             lab.cli("init", "--name", "two", "--out", lab.directory / "admin")
@@ -222,6 +230,9 @@ class TwoPeers(unittest.TestCase):
             b.wait_joined()
             clusters.eventually(
                 lambda: a.api("/v1/status")["clusters"]["alive"] == 2, 20, "a sees b")
+            # Once both know each other, nobody has anything more to say on streams.
+            clusters.eventually(
+                lambda: self.is_quiet([a, b]), 20, "streams fall silent", interval=0.1)
             member = next(m for m in a.api("/v1/members") if m["cluster"] == "b")
             a.cli("revoke", member["key"], "--keep", "none", "--yes")
             clusters.eventually(

@@ -2,7 +2,6 @@
 
 import argparse
 import base64
-import itertools
 import json
 import os
 import pathlib
@@ -200,14 +199,10 @@ class Demo:
 
 
 def signed_bytes(path):
-    """The changeset in a file of `kind: SignedChangeset`: base64 in a block of its own."""
-    lines = path.read_text().splitlines()
-    start = next(i for i, line in enumerate(lines) if line.strip() == "changeset: |")
-    depth = len(lines[start]) - len(lines[start].lstrip())
-    block = itertools.takewhile(
-        lambda line: not line.strip() or len(line) - len(line.lstrip()) > depth,
-        lines[start + 1:])
-    return base64.b64decode("".join(line.strip() for line in block))
+    """The changeset in a file of `kind: SignedChangeset`."""
+    line = next(
+        line for line in path.read_text().splitlines() if line.strip().startswith("changeset:"))
+    return base64.b64decode(line.split(":", 1)[1])
 
 
 def look_around(lab):

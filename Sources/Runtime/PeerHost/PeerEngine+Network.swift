@@ -23,6 +23,7 @@ extension PeerEngine {
       case .dropped(let reason): metrics.droppedDatagram(reason)
       }
     }
+    metrics.sent(datagrams: replies)
     transports.withLock { $0 }?.datagrams.send(replies)
     scheduleWake()
   }
@@ -40,19 +41,17 @@ extension PeerEngine {
   func receive(_ event: StreamEvent) {
     switch event {
     case .opened(let stream, let identity, let direction, _):
-      bound.value.connections[stream] = identity
       // Whoever calls says who it is: the other side may not know it yet.
       if direction == .outbound, identity == .unadmitted || !heardOf(identity) {
         sendIntroduction(on: stream)
       }
       if let node = identity.node { handle(.received(from: node, [])) }
-    case .identified(let stream, let identity):
-      bound.value.connections[stream] = identity
+    case .identified(_, let identity):
       if let node = identity.node { handle(.received(from: node, [])) }
     case .frame(let stream, let identity, let bytes):
       receive(frame: bytes, on: stream, from: identity)
     case .closed(let stream, _, _):
-      bound.value.connections[stream] = nil
+      bound.value.introducedOn.remove(stream)
     case .unreachable(let node, let reason, _):
       logger.debug("no stream", metadata: ["to": "\(node)", "why": "\(reason)"])
       handle(.streamProbe(node, reachable: false))
@@ -70,11 +69,13 @@ extension PeerEngine {
     return bound.value.peer.membership.state(of: node).isPresent
   }
 
+  /// Says who this peer is, once on each stream: the other side answers with its own introduction.
   func sendIntroduction(on stream: StreamID) {
     let proof = bound.value.peer.introduction
-    guard !proof.isEmpty else { return }
-    transports.withLock { $0 }?.streams.send(
-      EnvelopeCodec.encode([.introduce(proof)]), on: stream)
+    guard !proof.isEmpty, bound.value.introducedOn.insert(stream).inserted else { return }
+    let bytes = EnvelopeCodec.encode([.introduce(proof)])
+    metrics.sent(frameBytes: bytes.count)
+    transports.withLock { $0 }?.streams.send(bytes, on: stream)
   }
 
   private func receive(frame: [UInt8], on stream: StreamID, from identity: StreamIdentity) {

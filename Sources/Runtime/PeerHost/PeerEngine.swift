@@ -41,7 +41,8 @@ final class PeerEngine: Sendable {
     var sessions: SealedSessions
     var wake: Scheduled<Void>?
     var wakeAt: Instant = .distantFuture
-    var connections: [StreamID: StreamIdentity] = [:]
+    /// Streams on which this peer has said who it is.
+    var introducedOn: Set<StreamID> = []
     var tickets: [UInt64: EventLoopPromise<[Peer.Verdict]>] = [:]
     var nextTicket: UInt64 = 0
     var durable: [Digest: [EventLoopPromise<Void>]] = [:]
@@ -184,15 +185,10 @@ final class PeerEngine: Sendable {
     bound.value.peer.handle(input, now: WallClock.now, effects: &effects)
     if let stream, case .received(_, let messages) = input {
       // A member that introduces itself wants to know this peer too.
-      for case .introduce in messages { sendIntroductionOnce(on: stream) }
+      for case .introduce in messages { sendIntroduction(on: stream) }
     }
     for effect in effects { perform(effect) }
     scheduleWake()
-  }
-
-  private func sendIntroductionOnce(on stream: StreamID) {
-    guard bound.value.connections[stream] != nil else { return }
-    sendIntroduction(on: stream)
   }
 
   private func perform(_ effect: Peer.Effect) {
