@@ -27,6 +27,8 @@ public struct Peer: Sendable {
   /// What this cluster's reconcilers want, by register; written anew when the state differs.
   var wanted: [RegisterName: Value?] = [:]
   var attachment = ScopeAttachment()
+  /// What this peer may write to already, where it has been restored from a backup.
+  var recovery: Recovery?
   /// Changesets that were not taken since the start.
   public internal(set) var rejectedCount: UInt64 = 0
   /// When round trips are told to the overlays next.
@@ -52,6 +54,7 @@ public struct Peer: Sendable {
     dissemination = Dissemination(local: id, seed: rng.next())
     tracking = ApplyTracking(local: id, seed: rng.next())
     clock = HybridClock(latest: state.latestTime)
+    recovery = configuration.isRestored ? Recovery() : nil
   }
 
   /// Whether nothing of a scope is known to differ from what others hold.

@@ -15,6 +15,8 @@ public struct PeerConfiguration: Sendable {
   /// Gives a draft its body bytes and ID: the wire format is not the core's business.
   public var seal: @Sendable (Changeset) -> Changeset
   public var membership = Membership.Configuration()
+  /// The state came from a backup, and what this peer wrote since may be known to others only.
+  public var isRestored = false
   /// Seeds every random choice of this peer.
   public var seed: UInt64
 
@@ -120,6 +122,8 @@ public enum PeerEvent: Sendable {
   case alarm(StateAlarm)
   /// Another peer refused what this one sent; the sentence is its own.
   case refusedBy(NodeID, String)
+  /// A restored peer knows again what it wrote before.
+  case caughtUp
   /// Own changesets could not be made; the sentence says why.
   case cannotPublish(String)
 }

@@ -10,7 +10,9 @@ extension Peer {
     guard let grant = state.ownGrant(of: configuration.signer.publicKey) else { return }
     var byScope: [Scope: [(path: String, value: Value?)]] = [:]
     for (name, value) in wanted.sorted(by: { $0.key < $1.key }) {
-      guard mayWrite(name.scope), state.value(name.path, scope: name.scope) != value else {
+      guard mayWrite(name.scope), knowsOwnWrites(name.scope),
+        state.value(name.path, scope: name.scope) != value
+      else {
         continue
       }
       byScope[name.scope, default: []].append((name.path, value))

@@ -124,6 +124,9 @@ extension Peer {
     case .track, .applied:
       tracking.handle(
         .message(message, from: sender), isApplied: isApplied, now: now, effects: &out)
+    case .digests(let digests, _):
+      recover(digests, now: now, effects: &effects)
+      antiEntropy.handle(.message(message, from: sender), source: state, now: now, effects: &out)
     default:
       antiEntropy.handle(.message(message, from: sender), source: state, now: now, effects: &out)
     }

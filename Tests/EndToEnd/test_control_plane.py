@@ -1,5 +1,6 @@
 """One or two peers on loopback: what they refuse, what they keep, what they say about it."""
 
+import json
 import os
 import random
 import re
@@ -164,10 +165,18 @@ class OnePeer(unittest.TestCase):
         result = self.peer.api("/v1/changesets", body)["results"][0]
         backup = self.lab.directory / "backup.db"
         self.peer.cli("backup", backup)
-        target = self.lab.directory / "restored"
-        self.lab.cli("restore", backup, "--data-dir", target)
-        self.assertTrue(any(target.iterdir()))
-        self.assertTrue(result["id"])
+        self.assertEqual(backup.stat().st_mode & 0o777, 0o600)
+        self.peer.kill()
+        data = self.peer.directory / "data"
+        for file in data.glob("*.db*"):
+            file.unlink()
+        self.lab.cli("restore", backup, "--data-dir", data)
+        self.peer.start()
+        self.peer.wait_joined()
+        self.assertEqual(
+            self.peer.api(f"/v1/changesets/{result['id']}")["state"], "counting")
+        self.lab.cli("restore", backup, "--data-dir", self.lab.directory / "elsewhere")
+        self.assertTrue(any((self.lab.directory / "elsewhere").glob("*.db")))
 
 
 @unittest.skipUnless(os.geteuid() == 0, "a small file system can be mounted by root alone")
@@ -184,10 +193,9 @@ class FullDisk(unittest.TestCase):
                 peer.start(lab.cli("token", "create", "--cluster", "one").strip())
                 peer.wait_joined()
                 ballast = data / "ballast"
-                with open(ballast, "wb") as out, self.assertRaises(OSError):
+                with open(ballast, "wb", buffering=0) as out, self.assertRaises(OSError):
                     for _ in range(5000):
                         out.write(b"x" * 1024)
-                        out.flush()
                 bodies = [bench_gossip.sign(lab, peer, number) for number in range(2)]
                 for body in bodies:
                     with self.assertRaisesRegex(RuntimeError, "disk is full"):
@@ -218,18 +226,46 @@ class TwoPeers(unittest.TestCase):
         time.sleep(1)
         return before == [metric(peer, name) for peer in peers]
 
+    def form(self, lab):
+        """Two peers that know each other."""
+        lab.cli("init", "--name", "two", "--out", lab.directory / "admin")
+        a = lab.cluster("a")
+        a.start(lab.cli("token", "create", "--cluster", "a").strip())
+        a.wait_joined()
+        seed = f"{a.address}:{a.gossip_port}"
+        b = lab.cluster("b")
+        b.start(lab.cli("token", "create", "--cluster", "b", "--seed", seed).strip())
+        b.wait_joined()
+        clusters.eventually(
+            lambda: a.api("/v1/status")["clusters"]["alive"] == 2, 20, "a sees b")
+        return a, b
+
+    def test_a_restored_backup_uses_no_counter_twice(self):
+        with clusters.Lab(isolated=False) as lab:
+            a, b = self.form(lab)
+            backup = lab.directory / "b.backup"
+            b.cli("backup", backup)
+            for port in (1111, 2222):  # What the backup does not know: b writes its record anew.
+                b.kill()
+                if port == 2222:
+                    for file in (b.directory / "data").glob("*.db*"):
+                        file.unlink()
+                    lab.cli("restore", backup, "--data-dir", b.directory / "data")
+                b.extra_address = f"127.0.0.9:{port}"
+                b.start()
+                b.wait_joined()
+
+                def known():
+                    found = a.api("/v1/registers?prefix=cluster/b/info")["registers"]
+                    return b.extra_address in json.dumps(found) and found
+                found = clusters.eventually(known, 20, f"a knows b's address {b.extra_address}")
+                self.assertEqual(len(found), 1)
+            self.assertEqual(a.api("/v1/conflicts"), [])
+            self.assertEqual(b.api("/v1/conflicts"), [])
+
     def test_join_revoke_and_rejoin(self):
         with clusters.Lab(isolated=False) as lab:
-            lab.cli("init", "--name", "two", "--out", lab.directory / "admin")
-            a = lab.cluster("a")
-            a.start(lab.cli("token", "create", "--cluster", "a").strip())
-            a.wait_joined()
-            seed = f"{a.address}:{a.gossip_port}"
-            b = lab.cluster("b")
-            b.start(lab.cli("token", "create", "--cluster", "b", "--seed", seed).strip())
-            b.wait_joined()
-            clusters.eventually(
-                lambda: a.api("/v1/status")["clusters"]["alive"] == 2, 20, "a sees b")
+            a, b = self.form(lab)
             # Once both know each other, nobody has anything more to say on streams.
             clusters.eventually(
                 lambda: self.is_quiet([a, b]), 20, "streams fall silent", interval=0.1)

@@ -62,6 +62,7 @@ class Cluster:
         self.process = None
         self.services = {"services": [], "workloads": []}
         self.workloads = {}
+        self.extra_address = None
         if lab.isolated:
             self.address = f"192.0.2.{index + 10}"
             self.node = lab.namespace(name)
@@ -124,7 +125,9 @@ class Cluster:
             "dataDir": str(self.directory / "data"),
             "cluster": self.name,
             "listen": f"{self.address}:{self.gossip_port}",
-            "advertise": [f"{self.address}:{self.gossip_port}"],
+            "advertise": [
+                f"{self.address}:{self.gossip_port}",
+                *([self.extra_address] if self.extra_address else [])],
             "api": {"listen": ""},
             "metrics": {"listen": ""},
             "log": {"level": os.environ.get("STARLING_LAB_LOG", "info")},

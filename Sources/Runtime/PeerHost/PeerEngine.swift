@@ -68,7 +68,8 @@ final class PeerEngine: Sendable {
 
   init(
     identity: PeerIdentity, state: ReplicatedState, bootEpoch: UInt64, addresses: [String],
-    seeds: [String], store: ChangesetStore, loop: any EventLoop, metrics: PeerMetrics,
+    seeds: [String], isRestored: Bool, store: ChangesetStore, loop: any EventLoop,
+    metrics: PeerMetrics,
     logger: Logger
   ) {
     self.identity = identity
@@ -82,6 +83,7 @@ final class PeerEngine: Sendable {
       bootEpoch: bootEpoch, addresses: addresses, seed: Sodium.randomSeed(),
       seal: { ChangesetCodec.seal($0, crypto: .sodium) })
     configuration.membership.seeds = seeds
+    configuration.isRestored = isRestored
     let peer = Peer(configuration, state: state, crypto: .sodium)
     let sessions = SealedSessions(
       me: peer.id, crypto: .sodium(identity.key),
@@ -250,6 +252,9 @@ final class PeerEngine: Sendable {
         Rejection(
           timeMilliseconds: WallClock.now.wallMilliseconds, reason: outcome.sentence,
           source: origin.map { "peer \($0.short)" } ?? "api", author: author, id: id))
+    case .caughtUp:
+      logger.notice("the restored state is up to date; this peer writes again")
+      try? store.clearRestored()
     case .alarm(let alarm):
       logger.warning("\(alarm)")
     case .cannotPublish(let reason):

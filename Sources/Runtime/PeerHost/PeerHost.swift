@@ -135,7 +135,8 @@ public final class PeerHost: Service, Sendable {
     let loop = group.next()
     let engine = PeerEngine(
       identity: identity, state: loaded.state, bootEpoch: epoch, addresses: advertised,
-      seeds: try seeds(), store: store, loop: loop, metrics: PeerMetrics(registry),
+      seeds: try seeds(), isRestored: try store.restoredMilliseconds() != nil, store: store,
+      loop: loop, metrics: PeerMetrics(registry),
       logger: logger)
     let transports = try await openTransports(engine, identity, on: loop)
     engine.start(transports)

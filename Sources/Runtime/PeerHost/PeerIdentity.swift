@@ -15,7 +15,6 @@ struct PeerIdentity: Sendable {
 
   static let genesisKey = "genesis"
   static let clusterKey = "cluster"
-  static let gatewayKeyName = "gateway-key"
 
   /// `nil` where the directory has not joined a ClusterSet.
   static func load(
@@ -38,11 +37,11 @@ struct PeerIdentity: Sendable {
     genesis: Genesis, cluster: String, in store: ChangesetStore, now: Now
   ) throws -> PeerIdentity {
     let gatewayKey: [UInt8]
-    if let known = try store.value(gatewayKeyName), known.count == 32 {
+    if let known = try store.value(StoreMeta.gatewayKey), known.count == 32 {
       gatewayKey = known
     } else {
       gatewayKey = Sodium.randomBytes(32)
-      try store.setValue(gatewayKey, for: gatewayKeyName)
+      try store.setValue(gatewayKey, for: StoreMeta.gatewayKey)
     }
     return PeerIdentity(
       genesis: genesis, cluster: cluster, key: try key(in: store.directory),

@@ -29,7 +29,10 @@ extension ChangesetStore {
     defer { Glibc.close(file) }
     let copy = try DatabaseQueue(path: path)
     try database().backup(to: copy)
-    try copy.inDatabase { try $0.execute(sql: "PRAGMA journal_mode = DELETE") }
+    try copy.inDatabase { database in
+      try database.execute(sql: "PRAGMA journal_mode = DELETE; PRAGMA secure_delete = ON")
+      for key in StoreMeta.secrets { try StoreMeta.set(key, nil, database) }
+    }
     try Self.checkIntegrity(copy, path: path)
     try copy.close()
     guard fsync(file) == 0 else {
@@ -42,6 +45,9 @@ extension ChangesetStore {
   public static func restore(
     from backup: String, to directory: String, wallMilliseconds: UInt64
   ) throws(StorageError) {
+    if mkdir(directory, 0o700) != 0, errno != EEXIST {
+      throw .unusable(path: directory, reason: FileError.last.reason)
+    }
     let lock = try DirectoryLock(directory: directory)
     defer { withExtendedLifetime(lock) {} }
     let path = "\(directory)/\(StoreSchema.fileName)"

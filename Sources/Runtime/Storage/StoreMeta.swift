@@ -53,6 +53,10 @@ extension ChangesetStore {
 enum StoreMeta {
   static let bootEpoch = "boot-epoch"
   static let restored = "restored"
+  /// The static X25519 key of the cluster's gateway; another is made where there is none.
+  static let gatewayKey = "gateway-key"
+  /// What a backup leaves out.
+  static let secrets = [gatewayKey]
 
   static func get(_ key: String, _ database: Database) throws -> [UInt8]? {
     try Data.fetchOne(database, sql: "SELECT value FROM meta WHERE key = ?", arguments: [key])
