@@ -18,7 +18,8 @@ import Testing
   private static let others: [String: Set<String>] = [
     "Wire": ["Base", "Membership", "Replication", "Peer", "SwiftProtobuf", "FoundationEssentials"],
     "starlingd": [
-      "Base", "Runtime", "ArgumentParser", "Foundation", "Glibc", "Logging", "ServiceLifecycle",
+      "Base", "Runtime", "ArgumentParser", "Foundation", "Glibc", "Logging", "NIOCore", "NIOPosix",
+      "ServiceLifecycle", "UnixSignals",
     ],
     "starling": [
       "Base", "Replication", "Slices", "Wire", "Runtime", "ArgumentParser", "Foundation",

@@ -108,10 +108,12 @@ import Testing
   }
 
   @Test func lookup() throws {
+    let subject = PublicKey(words: (0xcccc_cccc_0000_0000, 0, 0, 1))
     let grants = [
-      APIGrant.of(.admit, id: 0xaaaa_aa00_0000_0000, under: 1),
-      APIGrant.of(.admit, id: 0xaaaa_ab00_0000_0000, under: 1),
+      APIGrant.of(.admit, id: 0xaaaa_aa00_0000_0000, under: 1, subject: subject),
+      APIGrant.of(.admit, id: 0xaaaa_ab00_0000_0000, under: 1, subject: subject),
     ]
+    #expect(try GrantLookup.find("cccccc", in: grants).count == 2)
     #expect(try GrantLookup.find("aaaaaa", in: grants).map(\.id) == [grants[0].id])
     #expect(throws: AdminError.self) { try GrantLookup.find("aaaa", in: grants) }
     #expect(throws: AdminError.self) { try GrantLookup.find("bbbbbb", in: grants) }

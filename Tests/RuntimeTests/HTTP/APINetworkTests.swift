@@ -49,7 +49,7 @@ import Testing
   }
 
   @Test func changesetsNeedNoSignatureAndHaveARate() async throws {
-    try await APIServerFixture.with(pushesPerMinute: 60) { server in
+    try await APIServerFixture.with(pushesPerMinute: 1) { server in
       var statuses: [UInt] = []
       for i in 0..<12 {
         statuses.append(try await server.network("/v1/changesets", post: [UInt8(i)]).status)
