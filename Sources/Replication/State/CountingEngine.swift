@@ -25,6 +25,8 @@ struct CountingEngine: Sendable {
   private(set) var clusterGrants: [String: [GrantIndex]] = [:]
   /// Clusters that are members, by scope; what others write there does not count.
   private var members: [Set<String>] = [[]]
+  /// A cluster has left a slice since this was last cleared.
+  var hasDepartures = false
 
   /// Whose status changed since it was last asked for, and grants that became live or void.
   private(set) var touched: [Slot] = []
@@ -176,8 +178,12 @@ struct CountingEngine: Sendable {
       guard members[Int(scope)].insert(cluster).inserted else { return }
     } else {
       guard members[Int(scope)].remove(cluster) != nil else { return }
+      hasDepartures = true
     }
-    for grant in clusterGrants[cluster] ?? [] { markDirty(grant) }
+    for grant in clusterGrants[cluster] ?? [] {
+      let writesThere = grants[Int(grant)].children.contains { held[Int($0)].scope == scope }
+      if writesThere { markDirty(grant) }
+    }
   }
 
   // MARK: Changes of status

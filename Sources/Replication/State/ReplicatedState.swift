@@ -71,7 +71,7 @@ public struct ReplicatedState: Sendable {
     _ changeset: Changeset, now: Now, verified: Bool = false, changes: inout StateChanges
   ) -> IngestOutcome {
     let outcome = admit(changeset, now: now, isTrusted: verified, changes: &changes)
-    if changes.touchesTrust { leaveScopes(&changes) }
+    if engine.hasDepartures { leaveScopes(&changes) }
     schedule(now)
     return outcome
   }
@@ -261,6 +261,7 @@ public struct ReplicatedState: Sendable {
 
   /// Forgets the scopes of slices that the local cluster has left: their content is not its business.
   private mutating func leaveScopes(_ changes: inout StateChanges) {
+    engine.hasDepartures = false
     guard cluster != nil else { return }
     let left = index.scopes.indices.filter {
       (index.scopes[$0].count > 0 || !index.scopes[$0].records.isEmpty)
