@@ -14,14 +14,14 @@ extension Write {
     }
     guard let context = VersionVector(sorted: entries) else { throw .malformed("context order") }
     self.init(
-      path: proto.path, value: proto.hasValue ? try Value(proto.value) : nil,
+      path: proto.path, value: proto.hasValue ? try ValueReader.read([UInt8](proto.value)) : nil,
       counter: proto.counter, context: context)
   }
 
   var proto: ProtoWrite {
     var proto = ProtoWrite()
     proto.path = path
-    if let value { proto.value = value.proto }
+    if let value { proto.value = Data(serialized(value.proto)) }
     proto.counter = counter
     if !context.entries.isEmpty {
       proto.context.authors = context.entries.map { Data($0.author.bytes) }
