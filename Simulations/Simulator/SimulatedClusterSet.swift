@@ -54,17 +54,19 @@ public struct SimulatedClusterSet {
 
   /// A changeset by the root, sealed and signed.
   public mutating func byRoot(
-    scope: Scope = .clusterset, writes: [Write] = [], grant: Grant? = nil, floors: [Floor] = []
+    scope: Scope = .clusterset, writes: [Write] = [], grant: Grant? = nil, floors: [Floor] = [],
+    at milliseconds: UInt64 = 0
   ) -> Changeset {
     signed(
-      by: root, under: genesis.id, scope: scope, writes: writes, grant: grant, floors: floors)
+      by: root, under: genesis.id, scope: scope, writes: writes, grant: grant, floors: floors,
+      at: milliseconds)
   }
 
   public mutating func signed(
     by signer: Signer, under grantID: Digest, scope: Scope = .clusterset, writes: [Write] = [],
-    grant: Grant? = nil, floors: [Floor] = []
+    grant: Grant? = nil, floors: [Floor] = [], at milliseconds: UInt64 = 0
   ) -> Changeset {
-    clock += 1
+    clock = max(clock + 1, milliseconds)
     var changeset = Self.seal(
       Changeset(
         id: .zero, body: [], endorsements: [], clusterSet: genesis.id, scope: scope,
@@ -77,7 +79,9 @@ public struct SimulatedClusterSet {
   }
 
   /// Admits cluster `c<number>` and gives the configuration of its one peer.
-  public mutating func addCluster(_ number: UInt64) -> PeerConfiguration {
+  ///
+  /// - Parameter seed: of the run, so that the peers of two runs choose differently.
+  public mutating func addCluster(_ number: UInt64, seed: UInt64 = 0) -> PeerConfiguration {
     let name = "c\(number)"
     let signer = SimulatedCrypto.signer(number + 1)
     let address = "\(name):7946"
@@ -100,6 +104,6 @@ public struct SimulatedClusterSet {
         ]))
     return PeerConfiguration(
       genesis: genesis, cluster: name, signer: signer, bootEpoch: 1, addresses: [address],
-      seed: number &* 7919, seal: Self.seal)
+      seed: number &* 7919 &+ seed &* 0x9e37_79b9_7f4a_7c15, seal: Self.seal)
   }
 }

@@ -4,230 +4,246 @@ public import Replication
 
 /// Many peers in virtual time, from one seed.
 ///
-/// Runs the `Peer` core of the daemon; what is simulated is the world around it: links with delay and
-/// loss, disks, crashes and restarts, partitions.
-public struct Simulation {
-  public struct Options: Sendable {
-    /// One way, before `jitter`.
-    public var delay: Duration = .milliseconds(5)
-    public var jitter: Duration = .milliseconds(2)
-    /// Share of datagrams that are lost; streams lose nothing but their connection.
-    public var loss = 0.0
-    /// Until what was given to the disk is durable.
-    public var diskDelay: Duration = .milliseconds(1)
-
-    public init() {}
-  }
-
-  struct Machine {
-    var configuration: PeerConfiguration
-    var peer: Peer?
-    /// What is durable, in the order in which it became so.
-    var disk: [Digest: Changeset] = [:]
-    var wakeAt: Instant = .distantFuture
-    /// Raised by every crash: what was on its way for an earlier life is dropped.
-    var life = 0
-  }
-
-  enum Event {
-    case wake(Int, life: Int)
-    case deliver(from: Int, to: Int, [PeerMessage], life: Int)
-    case stored(Int, [Changeset], life: Int)
-    case seedReached(Int, Int, life: Int)
-  }
+/// Runs the `Peer` core of the daemon; what is simulated is the world around it: clocks, links, disks,
+/// crashes, and the streams and seeds that the daemon's runtime provides. A run is fixed by its seed:
+/// `trace` is equal wherever everything that happened is.
+public final class Simulation {
+  public typealias Options = NetworkModel
 
   public private(set) var now: Instant = .zero
-  public var options: Options
+  /// The network as it is now.
+  public var network: NetworkModel
+  public var options: NetworkModel {
+    get { network }
+    set { network = newValue }
+  }
+  /// Until what was given to a disk is durable.
+  public var diskDelay: Duration = .milliseconds(1)
   /// Wall clock at instant zero.
   public static let epochMilliseconds: UInt64 = 1_750_000_000_000
 
-  private var machines: [Machine] = []
-  private var indices: [NodeID: Int] = [:]
-  private var addresses: [String: Int] = [:]
-  private var queue = EventQueue<Event>()
-  private var rng: SeededGenerator
-  /// Machines of different groups do not reach one another.
-  private var groups: [Int]
-  /// Events of interest in the order in which they came: (machine, effect).
-  public private(set) var datagrams = 0
-  public private(set) var frames = 0
-  public private(set) var verdicts: [UInt64: [Peer.Verdict]] = [:]
-  public private(set) var confirmations: [Digest: [NodeID: Instant]] = [:]
+  public let streams: SeedStreams
+  public private(set) var machines: [Machine] = []
+  public private(set) var trace = TraceHash()
+  /// Inputs handled.
+  public private(set) var eventCount = 0
+  var indices: [NodeID: Int] = [:]
+  var addresses: [String: Int] = [:]
+  var queue = EventQueue<Event>()
+  var connections = StreamTable()
+  var diskRNG: SeededGenerator
+  private var machineRNG: SeededGenerator
+  private var diskWrites: UInt64 = 0
+  private var effects: [Peer.Effect] = []
+  private var isHandling = false
+  /// Everybody who wants to see what happens.
+  public var observers: [any Observer] = []
 
-  public init(seed: UInt64, options: Options = Options()) {
-    self.options = options
-    rng = SeededGenerator(seed: seed)
-    groups = []
+  public internal(set) var verdicts: [UInt64: [Peer.Verdict]] = [:]
+  public internal(set) var confirmations: [Digest: [NodeID: Instant]] = [:]
+
+  enum Event {
+    case datagram(from: Int32, life: Int32, [PeerMessage])
+    case frame(from: Int32, life: Int32, PeerMessage)
+    case stored(life: Int32, number: UInt64)
+    /// The first thing said on a new connection.
+    case introduction(from: Int32, life: Int32, PeerMessage)
+    case answer(from: Int32, life: Int32, PeerMessage)
+    /// A connection is up and both sides know each other.
+    case identified(with: Int32, life: Int32)
+    case script((Simulation) -> Void)
   }
+
+  public init(seed: UInt64, options: NetworkModel = NetworkModel()) {
+    streams = SeedStreams(seed: seed)
+    network = options
+    network.rng = streams.stream("network")
+    diskRNG = streams.stream("disk")
+    machineRNG = streams.stream("machines")
+  }
+
+  // MARK: Looking
 
   public var count: Int { machines.count }
 
   public func peer(_ index: Int) -> Peer? { machines[index].peer }
 
+  public func index(of node: NodeID) -> Int? { indices[node] }
+
+  public var datagrams: Int { machines.reduce(0) { $0 + $1.traffic.datagrams } }
+  public var frames: Int { machines.reduce(0) { $0 + $1.traffic.frames } }
+
+  /// Machines whose peer runs.
+  public var running: [Int] { machines.indices.filter { machines[$0].isUp } }
+
+  // MARK: Machines
+
   /// Adds a machine whose disk holds these changesets already; it starts at once.
+  ///
+  /// - Parameter region: of `Regions.all`; `nil`: all links are alike.
   @discardableResult
-  public mutating func add(_ configuration: PeerConfiguration, disk: [Changeset]) -> Int {
+  public func add(
+    _ configuration: PeerConfiguration, disk: [Changeset] = [], region: Int? = nil,
+    state: ReplicatedState? = nil, starts: Bool = true
+  ) -> Int {
     let index = machines.count
-    var machine = Machine(configuration: configuration)
-    for changeset in disk { machine.disk[changeset.id] = changeset }
+    let id = SimulatedCrypto.crypto.nodeID(of: configuration.signer.publicKey)
+    let machine = Machine(index: index, configuration: configuration, id: id)
+    for changeset in disk { machine.disk.contents[changeset.id] = changeset }
+    machine.disk.bootEpoch = configuration.bootEpoch
     machines.append(machine)
-    groups.append(0)
-    indices[SimulatedCrypto.crypto.nodeID(of: configuration.signer.publicKey)] = index
+    network.addMachine(region: region, using: &machineRNG)
+    indices[id] = index
     for address in configuration.addresses { addresses[address] = index }
-    boot(index)
+    if starts { boot(index, state: state) }
     return index
   }
 
-  // MARK: Faults
-
-  public mutating func crash(_ index: Int) {
-    machines[index].peer = nil
-    machines[index].life += 1
+  public func boot(_ index: Int, state prepared: ReplicatedState? = nil) {
+    let machine = machines[index]
+    let state = prepared ?? load(machine)
+    machine.peer = Peer(machine.configuration, state: state, crypto: SimulatedCrypto.crypto)
+    machine.started = now
+    for observer in observers { observer.booted(index, self) }
+    handle(.start, at: index)
   }
 
-  public mutating func restart(_ index: Int) {
-    machines[index].configuration.bootEpoch += 1
-    machines[index].configuration.seed = rng.next()
-    boot(index)
+  private func load(_ machine: Machine) -> ReplicatedState {
+    let configuration = machine.configuration
+    var state = ReplicatedState(
+      genesis: configuration.genesis, crypto: SimulatedCrypto.crypto,
+      cluster: configuration.cluster)
+    var changes = StateChanges()
+    state.load(machine.disk.sorted, now: clock(of: machine), changes: &changes)
+    return state
   }
 
-  /// Splits the machines: each belongs to the group given for it.
-  public mutating func partition(_ group: (Int) -> Int) {
-    for index in groups.indices { groups[index] = group(index) }
+  func crashed(_ machine: Machine) {
+    machine.peer = nil
+    machine.life += 1
+    machine.wakeAt = .distantFuture
   }
 
-  public mutating func heal() {
-    partition { _ in 0 }
+  func nextSeed() -> UInt64 { machineRNG.next() }
+
+  /// True time of day.
+  public var wallMilliseconds: UInt64 {
+    Self.epochMilliseconds + UInt64(max(0, now.nanoseconds)) / 1_000_000
+  }
+
+  /// What a machine's clocks say.
+  public func clock(of machine: Machine) -> Now {
+    var nanoseconds = now.nanoseconds
+    if machine.clockDrift != 0 || machine.clockOffset != .zero {
+      nanoseconds += Int64(Double(nanoseconds) * machine.clockDrift)
+      nanoseconds += machine.clockOffset.nanoseconds
+    }
+    let wall = Int64(Self.epochMilliseconds) + nanoseconds / 1_000_000
+    return Now(instant: now, wallMilliseconds: UInt64(max(1, wall)))
   }
 
   // MARK: Running
 
-  public mutating func handle(_ input: Peer.Input, at index: Int) {
-    guard machines[index].peer != nil else { return }
+  /// Hands an input to a machine's peer and carries out what comes of it.
+  public func handle(_ input: Peer.Input, at index: Int) {
+    let machine = machines[index]
+    guard machine.peer != nil else { return }
+    // An effect never runs another input at once, so one buffer serves all; scripts and observers
+    // that do get one of their own.
     var effects: [Peer.Effect] = []
-    let now = wallNow
-    machines[index].peer?.handle(input, now: now, effects: &effects)
-    for effect in effects { perform(effect, of: index) }
-    scheduleWake(index)
+    if !isHandling { swap(&effects, &self.effects) }
+    let wasHandling = isHandling
+    isHandling = true
+    eventCount += 1
+    machine.peer?.handle(input, now: clock(of: machine), effects: &effects)
+    trace.add(UInt64(bitPattern: now.nanoseconds))
+    trace.add((index << 16) | effects.count)
+    for effect in effects { perform(effect, of: machine) }
+    if !observers.isEmpty {
+      for observer in observers { observer.handled(input, effects, at: index, self) }
+    }
+    effects.removeAll(keepingCapacity: effects.capacity < 1024)
+    isHandling = wasHandling
+    if !wasHandling { swap(&effects, &self.effects) }
+    scheduleWake(machine)
+  }
+
+  func scheduleWake(_ machine: Machine) {
+    guard let due = machine.peer?.nextDeadline, due < .distantFuture else { return }
+    let at = max(due, now)
+    guard at < machine.wakeAt else { return }
+    machine.wakeAt = at
+    queue.addWake(of: machine.index, at: at)
   }
 
   /// Runs until the instant.
-  public mutating func run(until end: Instant) {
+  public func run(until end: Instant) {
     while let next = queue.nextInstant, next <= end { step() }
     now = max(now, end)
   }
 
+  public func run(for duration: Duration) { run(until: now + duration) }
+
   /// Runs until the condition holds; `false` where the deadline came first.
-  public mutating func run(
-    within limit: Duration, until condition: (Simulation) -> Bool
+  ///
+  /// - Parameter every: how often it is looked at; `nil`: after each event.
+  public func run(
+    within limit: Duration, every interval: Duration? = nil,
+    until condition: (Simulation) -> Bool
   ) -> Bool {
     let deadline = now + limit
     while !condition(self) {
-      guard let next = queue.nextInstant, next <= deadline else {
+      guard now < deadline else { return false }
+      if let interval {
+        run(until: min(now + interval, deadline))
+      } else if let next = queue.nextInstant, next <= deadline {
+        step()
+      } else {
         now = deadline
-        return condition(self)
       }
-      step()
     }
     return true
   }
 
-  private var wallNow: Now {
-    Now(
-      instant: now,
-      wallMilliseconds: Self.epochMilliseconds + UInt64(max(0, now.nanoseconds)) / 1_000_000)
+  /// Does something at a time of its own: scripts of faults, workloads.
+  public func schedule(at instant: Instant, _ action: @escaping (Simulation) -> Void) {
+    queue.add(.script(action), for: 0, at: max(instant, now))
   }
 
-  private mutating func boot(_ index: Int) {
-    let configuration = machines[index].configuration
-    var state = ReplicatedState(
-      genesis: configuration.genesis, crypto: SimulatedCrypto.crypto)
-    var changes = StateChanges()
-    for changeset in machines[index].disk.values.sorted(by: { $0.id < $1.id }) {
-      _ = state.ingest(changeset, now: wallNow, verified: true, changes: &changes)
+  private func step() {
+    guard let key = queue.next() else { return }
+    now = max(now, key.at)
+    let machine = machines[Int(key.machine)]
+    guard key.payload >= 0 else { return wake(machine, key.at) }
+    if machine.pausedUntil > now, let event = queue.take(key.payload) {
+      if case .script(let action) = event { return action(self) }
+      return queue.add(event, for: machine.index, at: machine.pausedUntil)
     }
-    machines[index].peer = Peer(configuration, state: state, crypto: SimulatedCrypto.crypto)
-    handle(.start, at: index)
+    guard let event = queue.take(key.payload) else { return }
+    perform(event, at: machine)
   }
 
-  private mutating func step() {
-    guard let (at, event) = queue.next() else { return }
-    now = max(now, at)
-    switch event {
-    case .wake(let index, let life):
-      guard machines[index].life == life, machines[index].wakeAt <= now else { return }
-      machines[index].wakeAt = .distantFuture
-      handle(.tick, at: index)
-    case .deliver(let from, let to, let messages, let life):
-      guard machines[to].life == life, groups[from] == groups[to] else { return }
-      handle(.received(from: nodeID(from), messages), at: to)
-    case .stored(let index, let changesets, let life):
-      guard machines[index].life == life else { return }
-      for changeset in changesets { machines[index].disk[changeset.id] = changeset }
-      handle(.stored(changesets.map(\.id)), at: index)
-    case .seedReached(let from, let to, let life):
-      guard machines[from].life == life, machines[to].peer != nil, groups[from] == groups[to]
-      else { return }
-      handle(.received(from: nodeID(to), []), at: from)
+  private func wake(_ machine: Machine, _ at: Instant) {
+    guard machine.wakeAt == at, let due = machine.peer?.nextDeadline else { return }
+    machine.wakeAt = .distantFuture
+    if machine.pausedUntil > now {
+      machine.wakeAt = machine.pausedUntil
+      queue.addWake(of: machine.index, at: machine.pausedUntil)
+    } else if due > now {
+      // Something else has done what was due.
+      scheduleWake(machine)
+    } else {
+      handle(.tick, at: machine.index)
     }
   }
 
-  private func nodeID(_ index: Int) -> NodeID {
-    SimulatedCrypto.crypto.nodeID(of: machines[index].configuration.signer.publicKey)
-  }
+  // MARK: Disks
 
-  private mutating func scheduleWake(_ index: Int) {
-    guard let peer = machines[index].peer else { return }
-    let due = max(peer.nextDeadline, now)
-    guard due < machines[index].wakeAt, due < .distantFuture else { return }
-    machines[index].wakeAt = due
-    queue.add(.wake(index, life: machines[index].life), at: due)
-  }
-
-  private mutating func perform(_ effect: Peer.Effect, of index: Int) {
-    switch effect {
-    case .datagram(let to, let messages):
-      datagrams += 1
-      send(messages, from: index, to: to, lossy: true)
-    case .frame(let to, let message):
-      frames += 1
-      send([message], from: index, to: to, lossy: false)
-    case .probeStream(let to):
-      send([.streamPing(0)], from: index, to: to, lossy: false)
-    case .contactSeed(let address, _):
-      guard let to = addresses[address] else { return }
-      queue.add(
-        .seedReached(index, to, life: machines[index].life), at: now + delay() + delay())
-    case .store(let changesets):
-      queue.add(
-        .stored(index, changesets, life: machines[index].life), at: now + options.diskDelay)
-    case .forget(let ids):
-      for id in ids { machines[index].disk[id] = nil }
-    case .judged(let ticket, let verdicts):
-      self.verdicts[ticket] = verdicts
-    case .confirmed(let id, let node):
-      confirmations[id, default: [:]][node] = now
-    case .persistBootEpoch(let epoch):
-      machines[index].configuration.bootEpoch = max(
-        machines[index].configuration.bootEpoch, epoch)
-    case .answer, .peersChanged, .registersChanged, .event:
-      break
-    }
-  }
-
-  private mutating func send(
-    _ messages: [PeerMessage], from index: Int, to node: NodeID, lossy: Bool
-  ) {
-    guard let to = indices[node], machines[to].peer != nil, groups[index] == groups[to] else {
-      return
-    }
-    if lossy, Double.random(in: 0..<1, using: &rng) < options.loss { return }
+  func write(_ changesets: [Changeset], forget: [Digest] = [], on machine: Machine) {
+    guard !machine.disk.isFull else { return }
+    diskWrites += 1
+    machine.disk.unsynced.append((diskWrites, changesets, forget))
     queue.add(
-      .deliver(from: index, to: to, messages, life: machines[to].life), at: now + delay())
-  }
-
-  private mutating func delay() -> Duration {
-    options.delay
-      + .nanoseconds(Int64.random(in: 0...max(options.jitter.nanoseconds, 0), using: &rng))
+      .stored(life: machine.life, number: diskWrites), for: machine.index, at: now + diskDelay)
   }
 }

@@ -1,0 +1,24 @@
+internal import Base
+internal import Simulator
+
+/// One rehearsal with its goals.
+struct Scenario: Sendable {
+  var name: String
+  /// One line for `list`.
+  var summary: String
+  var nodes: Int
+  var run: @Sendable (Parameters) -> Fleet
+
+  struct Parameters {
+    var seed: UInt64
+    var nodes: Int
+    /// Of the scenario's network, where it has one to choose.
+    var loss: Double?
+    /// Of what the scenario repeats or lets pass, where it has something to choose.
+    var seconds: Double?
+  }
+
+  static let all: [Scenario] = [.idle, .push, .crash, .oneway, .loss30, .heal, .storm]
+
+  static func named(_ name: String) -> Scenario? { all.first { $0.name == name } }
+}

@@ -1,0 +1,20 @@
+internal import Base
+internal import Simulator
+
+extension Scenario {
+  /// Everybody starts at once and knows nobody's state.
+  static let storm = Scenario(
+    name: "storm", summary: "all peers join at once", nodes: 1_000
+  ) { parameters in
+    let fleet = Fleet(
+      "storm", seed: parameters.seed, nodes: parameters.nodes, spread: .milliseconds(100))
+    fleet.measureBytes {
+      let took = fleet.time(within: .seconds(60), every: .milliseconds(50)) {
+        fleet.simulation.running.count == parameters.nodes && fleet.isAccurate
+      }
+      fleet.note(times: took.map { [$0] } ?? [])
+      if took.map({ $0 > 15_000 }) ?? true { fleet.violate("not converged within 15 s") }
+    }
+    return fleet
+  }
+}

@@ -1,0 +1,69 @@
+internal import Base
+internal import Peer
+
+/// What goes wrong with machines and links.
+extension Simulation {
+  /// The process or the machine dies. Of what was not synced any part may have reached the disk.
+  public func crash(_ index: Int) {
+    let machine = machines[index]
+    guard machine.isUp else { return }
+    crashed(machine)
+    for write in machine.disk.unsynced {
+      let kept = write.changesets.filter { _ in diskRNG.happens(0.5) }
+      let forgotten = write.forgotten.filter { _ in diskRNG.happens(0.5) }
+      machine.disk.apply(kept, forgotten)
+    }
+    machine.disk.unsynced = []
+    connections.drop(index)
+  }
+
+  /// Starts it again from its disk, with a higher boot epoch.
+  public func restart(_ index: Int) {
+    guard !machines[index].isUp else { return }
+    let machine = machines[index]
+    machine.disk.bootEpoch = max(machine.disk.bootEpoch, machine.configuration.bootEpoch) + 1
+    machine.configuration.bootEpoch = machine.disk.bootEpoch
+    machine.configuration.seed = nextSeed()
+    boot(index)
+  }
+
+  /// Starts it from a copy of its disk that was made earlier: a backup, a returned laptop.
+  public func restart(_ index: Int, from old: Disk) {
+    crash(index)
+    machines[index].disk = old
+    machines[index].disk.unsynced = []
+    machines[index].configuration.bootEpoch = old.bootEpoch
+    restart(index)
+  }
+
+  public func leave(_ index: Int) {
+    handle(.leave, at: index)
+  }
+
+  /// Stands still, as a frozen virtual machine does; what arrives meanwhile waits.
+  public func pause(_ index: Int, for duration: Duration) {
+    machines[index].pausedUntil = max(machines[index].pausedUntil, now + duration)
+  }
+
+  /// Splits the machines: each belongs to the group given for it.
+  public func partition(_ group: (Int) -> Int) {
+    for index in network.groups.indices { network.groups[index] = group(index) }
+    connections.dropAll()
+  }
+
+  /// What some send to others is lost; nothing is lost in the other direction.
+  public func cut(from: Set<Int>, to: Set<Int>) {
+    network.cuts.append(.init(isFrom: from, isTo: to))
+  }
+
+  /// Ends partitions and cuts.
+  public func heal() {
+    network.cuts = []
+    partition { _ in 0 }
+  }
+
+  /// Whether two machines run and can talk both ways.
+  public func areConnected(_ a: Int, _ b: Int) -> Bool {
+    machines[a].isUp && machines[b].isUp && !network.isCut(a, b) && !network.isCut(b, a)
+  }
+}

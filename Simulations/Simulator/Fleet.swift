@@ -1,0 +1,160 @@
+public import Base
+internal import Membership
+internal import Peer
+public import Replication
+
+/// A ClusterSet of many one-peer clusters over the world, with what scenarios do to it.
+public final class Fleet {
+  public var set = SimulatedClusterSet()
+  public let simulation: Simulation
+  public let recorder = Recorder()
+  public var figures: Figures
+  private var rng: SeededGenerator
+  /// Dots that the root has used, by path.
+  private var counters: [String: UInt64] = [:]
+
+  /// - Parameters:
+  ///   - lan: all links alike (5 ms) instead of 24 regions.
+  ///   - starts: boots all machines at once, within `spread`.
+  public init(
+    _ scenario: String, seed: UInt64, nodes: Int, lan: Bool = false, starts: Bool = true,
+    spread: Duration = .seconds(2)
+  ) {
+    var network = NetworkModel()
+    if !lan {
+      network.jitter = .microseconds(300)
+      network.jitterShare = 0.05
+    }
+    simulation = Simulation(seed: seed, options: network)
+    figures = Figures(scenario: scenario, seed: seed, nodes: nodes)
+    rng = simulation.streams.stream("scenario")
+    let configurations = (1...UInt64(nodes)).map { set.addCluster($0, seed: seed) }
+    let state = Self.state(set)
+    for (index, configuration) in configurations.enumerated() {
+      simulation.add(
+        configuration, disk: [], region: lan ? nil : index % Regions.all.count, starts: false)
+      simulation.machines[index].disk.contents = [:]
+      guard starts else { continue }
+      simulation.schedule(at: .zero + rng.duration(upTo: spread)) { simulation in
+        simulation.boot(index, state: state)
+      }
+    }
+    if starts { for machine in simulation.machines { keepHistory(on: machine) } }
+    simulation.observers.append(recorder)
+  }
+
+  /// What all disks hold; one dictionary shared by all until somebody writes.
+  private lazy var history: [Digest: Changeset] = Dictionary(
+    set.history.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+
+  private func keepHistory(on machine: Machine) { machine.disk.contents = history }
+
+  /// All that the fleet begins with, judged once: copies share their storage.
+  private static func state(_ set: SimulatedClusterSet) -> ReplicatedState {
+    var state = ReplicatedState(genesis: set.genesis, crypto: SimulatedCrypto.crypto)
+    var changes = StateChanges()
+    let now = Now(instant: .zero, wallMilliseconds: Simulation.epochMilliseconds)
+    state.load(set.history, now: now, changes: &changes)
+    return state
+  }
+
+  // MARK: Time
+
+  public var now: Instant { simulation.now }
+
+  public func run(for duration: Duration) { simulation.run(for: duration) }
+
+  /// Whether every running peer holds exactly the running ones it can reach present.
+  public var isAccurate: Bool {
+    let running = simulation.running
+    let view = running.first.flatMap { simulation.peer($0)?.membership.viewHash }
+    for index in running {
+      guard let membership = simulation.machines[index].peer?.membership else { continue }
+      let present =
+        membership.count(.alive) + membership.count(.degraded) + membership.count(.suspect)
+      guard membership.viewHash == view, present == running.count - 1 else { return false }
+    }
+    return true
+  }
+
+  /// Runs until all know all, and a while longer for distances to be learnt.
+  public func settle(extra: Duration = .seconds(60)) {
+    let found = simulation.run(within: .seconds(120), every: .milliseconds(500)) { _ in
+      isAccurate
+    }
+    if !found { figures.violations.append("the fleet did not find itself within 120 s") }
+    run(for: extra)
+    recorder.forgetTransitions()
+    recorder.restartPeak()
+  }
+
+  /// Until the condition holds, looked at every 10 ms; `nil`: it did not within the limit.
+  public func time(
+    within limit: Duration, every interval: Duration = .milliseconds(10),
+    until condition: () -> Bool
+  ) -> Double? {
+    let began = now
+    let held = simulation.run(within: limit, every: interval) { _ in condition() }
+    return held ? (now - began).milliseconds : nil
+  }
+
+  // MARK: Changes
+
+  /// The root sets or deletes a register, after all that it wrote there before.
+  public func change(_ path: String, _ value: Value?) -> Changeset {
+    var context = VersionVector()
+    let counter = counters[path] ?? 0
+    if counter > 0 { context.include(set.root.publicKey, counter) }
+    counters[path] = counter + 1
+    return set.byRoot(
+      writes: [Write(path: path, value: value, counter: counter + 1, context: context)],
+      at: simulation.wallMilliseconds)
+  }
+
+  /// Hands a changeset to a machine's peer and watches it spread.
+  public func push(_ changeset: Changeset, at index: Int) {
+    recorder.watch(changeset.id, at: now)
+    simulation.handle(.submitted([changeset], ticket: 0), at: index)
+  }
+
+  public func random(_ bound: Int) -> Int { rng.below(bound) }
+
+  public func random() -> Double { rng.unit() }
+
+  // MARK: Figures
+
+  /// Bytes a second of each peer while `body` runs.
+  public func measureBytes(_ body: () -> Void) {
+    let before = simulation.machines.reduce(0) { $0 + $1.traffic.bytes }
+    let began = now
+    recorder.restartPeak()
+    body()
+    let bytes = simulation.machines.reduce(0) { $0 + $1.traffic.bytes } - before
+    let seconds = max((now - began).milliseconds / 1_000, 1e-9)
+    figures.bytesPerSecondPerPeer = Double(bytes) / seconds / Double(max(simulation.count, 1))
+    figures.peakBytesPerSecond = Double(recorder.peakBytes)
+  }
+
+  public func note(times: [Double]) {
+    figures.p50 = times.percentile(0.5)
+    figures.p99 = times.percentile(0.99)
+    figures.maximum = times.max()
+  }
+
+  public func violate(_ sentence: String) { figures.violations.append(sentence) }
+
+  /// Fills in what every scenario has.
+  public func finish() -> Figures {
+    figures.farthestPath = simulation.network.farthestPath(among: simulation.running).milliseconds
+    figures.falseEvictions = recorder.falseEvictions
+    figures.flaps = recorder.flaps
+    figures.traceHash = simulation.trace.text
+    figures.simulatedSeconds = now.nanosecondsSinceZero / 1e9
+    figures.events = simulation.eventCount
+    return figures
+  }
+}
+
+extension Instant {
+  fileprivate var nanosecondsSinceZero: Double { Double(nanoseconds) }
+}

@@ -1,0 +1,71 @@
+public import Base
+public import Peer
+public import Replication
+
+/// One computer: the peer that runs on it, what its disk holds, and what ails it.
+public final class Machine {
+  public let index: Int
+  public internal(set) var configuration: PeerConfiguration
+  public let id: NodeID
+  /// `nil` while it is down.
+  public internal(set) var peer: Peer?
+  public internal(set) var disk = Disk()
+  /// Raised by every crash: what was on its way within an earlier life is dropped.
+  var life: Int32 = 0
+  var wakeAt = Instant.distantFuture
+  /// Until then it stands still; what arrives waits.
+  var pausedUntil = Instant.zero
+  /// What its wall clock is ahead of true time, and how fast it drifts.
+  public var clockOffset: Duration = .zero
+  public var clockDrift = 0.0
+  /// A machine that does not run the peer but an adversary's program: what arrives is handed to it.
+  public var program: ((Simulation, NodeID, [PeerMessage]) -> Void)?
+
+  public internal(set) var traffic = Traffic()
+  /// When it was started last.
+  public internal(set) var started = Instant.zero
+
+  init(index: Int, configuration: PeerConfiguration, id: NodeID) {
+    self.index = index
+    self.configuration = configuration
+    self.id = id
+  }
+
+  public var isUp: Bool { peer != nil }
+}
+
+/// What a machine has sent, headers of IP, transport and sealing included.
+public struct Traffic: Sendable {
+  public var datagrams = 0
+  public var datagramBytes = 0
+  public var frames = 0
+  public var streamBytes = 0
+
+  public var bytes: Int { datagramBytes + streamBytes }
+
+  /// IPv4 and UDP, and the sealed datagram's header and tag.
+  public static let datagramOverhead = 28 + 41
+  /// TCP/IP with timestamps, TLS record, length; a frame is mostly a packet of its own, with its
+  /// acknowledgement.
+  public static let frameOverhead = 52 + 22 + 4 + 52
+}
+
+/// The store: what is durable, and what is on its way there.
+public struct Disk: Sendable {
+  public internal(set) var contents: [Digest: Changeset] = [:]
+  /// Written and not synced: a crash keeps any part of it.
+  var unsynced: [(number: UInt64, changesets: [Changeset], forgotten: [Digest])] = []
+  public internal(set) var bootEpoch: UInt64 = 0
+  /// Nothing more can be written.
+  public var isFull = false
+
+  public init() {}
+
+  mutating func apply(_ changesets: [Changeset], _ forgotten: [Digest]) {
+    for changeset in changesets { contents[changeset.id] = changeset }
+    for id in forgotten { contents[id] = nil }
+  }
+
+  /// In the order of IDs: a dictionary's order must not reach the run.
+  var sorted: [Changeset] { contents.values.sorted { $0.id < $1.id } }
+}

@@ -1,0 +1,121 @@
+public import Base
+public import Membership
+public import Peer
+public import Replication
+
+/// Writes down what the figures and the report need.
+public final class Recorder: Observer {
+  /// One change of mind of one peer about a member.
+  public struct Transition: Sendable {
+    public var at: Instant
+    public var observer: Int
+    public var subject: Int
+    public var from: MemberState
+    public var to: MemberState
+    /// The subject ran and both could talk to each other.
+    public var isFalse: Bool
+  }
+
+  /// How one changeset spread.
+  public struct Spread: Sendable {
+    public var began: Instant
+    /// When each machine took it.
+    public var arrivals: [Int: Instant] = [:]
+    /// Times that it was sent whole.
+    public var copies = 0
+  }
+
+  public private(set) var transitions: [Transition] = []
+  public private(set) var spreads: [Digest: Spread] = [:]
+  public private(set) var sessions: [SessionReport] = []
+  public private(set) var rejections: [Membership.Rejection: Int] = [:]
+  public private(set) var overBudget = 0
+  /// The largest datagram, without headers.
+  public private(set) var largestDatagram = 0
+  /// Bytes of each machine in the present second, and the most in any.
+  private var second: [Int32] = []
+  private var window: Int64 = 0
+  public private(set) var peakBytes = 0
+  /// Bytes of all machines by second, for the report.
+  public private(set) var bytesBySecond: [Int] = []
+
+  public init() {}
+
+  public func watch(_ id: Digest, at now: Instant) {
+    spreads[id] = Spread(began: now)
+  }
+
+  public func forgetTransitions() { transitions = [] }
+
+  public func restartPeak() { (peakBytes, second) = (0, second.map { _ in 0 }) }
+
+  public var falseEvictions: Int { transitions.count { $0.to == .dead && $0.isFalse } }
+
+  /// Returns from the dead of who never left.
+  public var flaps: Int { transitions.count { $0.from == .dead && $0.to.isPresent && $0.isFalse } }
+
+  // MARK: Observer
+
+  public func handled(
+    _ input: Peer.Input, _ effects: [Peer.Effect], at index: Int, _ simulation: Simulation
+  ) {
+    for effect in effects {
+      switch effect {
+      case .store(let changesets) where !spreads.isEmpty:
+        for changeset in changesets where spreads[changeset.id]?.arrivals[index] == nil {
+          spreads[changeset.id]?.arrivals[index] = simulation.now
+        }
+      case .event(.membership(.state(let node, let from, let to))):
+        note(node, from, to, by: index, simulation)
+      case .event(.membership(.rejected(_, let reason))): rejections[reason, default: 0] += 1
+      case .event(.sync(.sessionEnded(let report))): sessions.append(report)
+      case .event(.sync(.overBudget)): overBudget += 1
+      default: break
+      }
+    }
+  }
+
+  private func note(
+    _ node: NodeID, _ from: MemberState, _ to: MemberState, by observer: Int,
+    _ simulation: Simulation
+  ) {
+    guard from != .unknown, let subject = simulation.index(of: node) else { return }
+    transitions.append(
+      Transition(
+        at: simulation.now, observer: observer, subject: subject, from: from, to: to,
+        isFalse: simulation.areConnected(observer, subject)))
+  }
+
+  public func sent(
+    _ messages: [PeerMessage], bytes: Int, from: Int, to: Int, isStream: Bool,
+    _ simulation: Simulation
+  ) {
+    count(bytes, from, simulation.now)
+    if !isStream { largestDatagram = max(largestDatagram, bytes - Traffic.datagramOverhead) }
+    guard !spreads.isEmpty else { return }
+    for message in messages {
+      switch message {
+      case .sync(.push(let changesets)): copy(changesets)
+      case .sync(.delivery(let delivery)): copy(delivery.changesets)
+      default: break
+      }
+    }
+  }
+
+  private func copy(_ changesets: [Changeset]) {
+    for changeset in changesets { spreads[changeset.id]?.copies += 1 }
+  }
+
+  private func count(_ bytes: Int, _ machine: Int, _ now: Instant) {
+    let current = now.nanoseconds / 1_000_000_000
+    if current != window {
+      window = current
+      for index in second.indices { second[index] = 0 }
+    }
+    while second.count <= machine { second.append(0) }
+    second[machine] &+= Int32(bytes)
+    peakBytes = max(peakBytes, Int(second[machine]))
+    while bytesBySecond.count <= Int(current) { bytesBySecond.append(0) }
+    bytesBySecond[Int(current)] += bytes
+  }
+}
