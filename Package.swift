@@ -135,6 +135,13 @@ let package = Package(
     .target(
       name: "Simulator", dependencies: ["Base", "Peer", "Membership", "Replication"],
       path: "Simulations/Simulator", swiftSettings: settings),
+    .executableTarget(
+      name: "starling-sim",
+      dependencies: [
+        "Base", "Peer", "Membership", "Replication", "Simulator",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], path: "Simulations", exclude: ["README.md", "Simulator"],
+      sources: ["starling-sim", "Scenarios"], swiftSettings: settings),
     // Hostile input for every decoder (`deploy/fuzz`), and how fast the state is.
     .executableTarget(
       name: "starling-fuzz",

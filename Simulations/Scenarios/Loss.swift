@@ -40,7 +40,7 @@ extension Fleet {
   var allAlive: Bool {
     let running = simulation.running
     return running.allSatisfy {
-      simulation.machines[$0].peer?.membership.count(.alive) == running.count - 1
+      simulation.machines[$0].process?.peer.membership.count(.alive) == running.count - 1
     }
   }
 }

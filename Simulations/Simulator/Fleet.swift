@@ -67,9 +67,9 @@ public final class Fleet {
   /// Whether every running peer holds exactly the running ones it can reach present.
   public var isAccurate: Bool {
     let running = simulation.running
-    let view = running.first.flatMap { simulation.peer($0)?.membership.viewHash }
+    let view = running.first.flatMap { simulation.machines[$0].process?.peer.membership.viewHash }
     for index in running {
-      guard let membership = simulation.machines[index].peer?.membership else { continue }
+      guard let membership = simulation.machines[index].process?.peer.membership else { continue }
       let present =
         membership.count(.alive) + membership.count(.degraded) + membership.count(.suspect)
       guard membership.viewHash == view, present == running.count - 1 else { return false }

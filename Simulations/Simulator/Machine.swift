@@ -8,11 +8,13 @@ public final class Machine {
   public internal(set) var configuration: PeerConfiguration
   public let id: NodeID
   /// `nil` while it is down.
-  public internal(set) var peer: Peer?
+  public private(set) var process: Process?
   public internal(set) var disk = Disk()
   /// Raised by every crash: what was on its way within an earlier life is dropped.
   var life: Int32 = 0
   var wakeAt = Instant.distantFuture
+  /// When its peer has something to do.
+  var due = Instant.distantFuture
   /// Until then it stands still; what arrives waits.
   var pausedUntil = Instant.zero
   /// What its wall clock is ahead of true time, and how fast it drifts.
@@ -31,7 +33,19 @@ public final class Machine {
     self.id = id
   }
 
-  public var isUp: Bool { peer != nil }
+  public var isUp: Bool { process != nil }
+  /// A copy; to look at one thing of many machines, look into `process`.
+  public var peer: Peer? { process?.peer }
+
+  func start(_ peer: Peer) { process = Process(peer) }
+  func stop() { process = nil }
+
+  /// A box, so that a running peer is never copied: it has hundreds of fields.
+  public final class Process {
+    public internal(set) var peer: Peer
+
+    init(_ peer: Peer) { self.peer = peer }
+  }
 }
 
 /// What a machine has sent, headers of IP, transport and sealing included.

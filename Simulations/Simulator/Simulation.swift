@@ -102,7 +102,8 @@ public final class Simulation {
   public func boot(_ index: Int, state prepared: ReplicatedState? = nil) {
     let machine = machines[index]
     let state = prepared ?? load(machine)
-    machine.peer = Peer(machine.configuration, state: state, crypto: SimulatedCrypto.crypto)
+    machine.start(
+      Peer(machine.configuration, state: state, crypto: SimulatedCrypto.crypto))
     machine.started = now
     for observer in observers { observer.booted(index, self) }
     handle(.start, at: index)
@@ -119,7 +120,7 @@ public final class Simulation {
   }
 
   func crashed(_ machine: Machine) {
-    machine.peer = nil
+    machine.stop()
     machine.life += 1
     machine.wakeAt = .distantFuture
   }
@@ -147,7 +148,7 @@ public final class Simulation {
   /// Hands an input to a machine's peer and carries out what comes of it.
   public func handle(_ input: Peer.Input, at index: Int) {
     let machine = machines[index]
-    guard machine.peer != nil else { return }
+    guard let process = machine.process else { return }
     // An effect never runs another input at once, so one buffer serves all; scripts and observers
     // that do get one of their own.
     var effects: [Peer.Effect] = []
@@ -155,7 +156,7 @@ public final class Simulation {
     let wasHandling = isHandling
     isHandling = true
     eventCount += 1
-    machine.peer?.handle(input, now: clock(of: machine), effects: &effects)
+    process.peer.handle(input, now: clock(of: machine), effects: &effects)
     trace.add(UInt64(bitPattern: now.nanoseconds))
     trace.add((index << 16) | effects.count)
     for effect in effects { perform(effect, of: machine) }
@@ -169,7 +170,11 @@ public final class Simulation {
   }
 
   func scheduleWake(_ machine: Machine) {
-    guard let due = machine.peer?.nextDeadline, due < .distantFuture else { return }
+    guard let process = machine.process else { return }
+    // In place: reading a property of the box would copy the whole peer first.
+    let due = withUnsafeMutablePointer(to: &process.peer) { $0.pointee.nextDeadline }
+    machine.due = due
+    guard due < .distantFuture else { return }
     let at = max(due, now)
     guard at < machine.wakeAt else { return }
     machine.wakeAt = at
@@ -224,12 +229,12 @@ public final class Simulation {
   }
 
   private func wake(_ machine: Machine, _ at: Instant) {
-    guard machine.wakeAt == at, let due = machine.peer?.nextDeadline else { return }
+    guard machine.wakeAt == at else { return }
     machine.wakeAt = .distantFuture
     if machine.pausedUntil > now {
       machine.wakeAt = machine.pausedUntil
       queue.addWake(of: machine.index, at: machine.pausedUntil)
-    } else if due > now {
+    } else if machine.due > now {
       // Something else has done what was due.
       scheduleWake(machine)
     } else {

@@ -117,7 +117,7 @@ extension Simulation {
   /// A connection to an address; as the daemon does, the caller introduces itself on it.
   private func contact(_ address: String, from machine: Machine) {
     guard let to = addresses[address], to != machine.index,
-      let proof = machine.peer?.introduction,
+      let proof = machine.process?.peer.introduction,
       let at = streamArrival(from: machine.index, to: to, bytes: 4_096)
     else { return }
     let message = PeerMessage.introduce(proof)
@@ -171,8 +171,8 @@ extension Simulation {
   }
 
   private func introduceBack(_ machine: Machine, to other: Int) {
-    guard let proof = machine.peer?.introduction, !proof.isEmpty,
-      machines[other].peer?.membership.state(of: machine.id).isPresent != true
+    guard let proof = machine.process?.peer.introduction, !proof.isEmpty,
+      machines[other].process?.peer.membership.state(of: machine.id).isPresent != true
     else { return }
     answer(.introduce(proof), from: machine, to: other)
   }
@@ -196,8 +196,8 @@ extension Simulation {
     } else {
       handle(.received(from: sender, [message]), at: machine.index)
     }
-    guard machine.peer?.admitted[sender] != nil else { return }
-    if answers, let proof = machine.peer?.introduction, !proof.isEmpty {
+    guard machine.process?.peer.admitted[sender] != nil else { return }
+    if answers, let proof = machine.process?.peer.introduction, !proof.isEmpty {
       answer(.introduce(proof), from: machine, to: from)
     }
     handle(.received(from: sender, []), at: machine.index)

@@ -26,7 +26,7 @@ extension Membership {
     case .ack(let ack):
       receive(ack: ack, from: slot, now: now, &effects)
       compare(view: ack.view, with: slot, now: now, &effects)
-      deliver(ack.attachment, from: sender, &effects)
+      learn(hints: ack.attachment, from: sender, &effects)
     case .probeRequest(let sequence, let target):
       receive(probeRequest: sequence, of: target, from: sender, now: now, &effects)
     case .relayedAck(let sequence):
@@ -61,7 +61,10 @@ extension Membership {
     }
     if !evidence.isEmpty { messages.append(.evidence(evidence)) }
     messages.append(
-      .ack(Ack(sequence: ping.sequence, view: table.view, coordinate: coordinate)))
+      .ack(
+        Ack(
+          sequence: ping.sequence, view: table.view, coordinate: coordinate,
+          attachment: hints())))
     effects.append(.send(to: sender, messages))
   }
 

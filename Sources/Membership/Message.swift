@@ -47,7 +47,7 @@ extension Membership {
     public var sequence: UInt32
     public var view: UInt32
     public var coordinate: NetworkCoordinate
-    /// As in `Ping`.
+    /// Where a few other members are, `CoordinateHints`' form.
     public var attachment: [UInt8]
 
     public init(

@@ -245,7 +245,7 @@ extension Membership {
       // Late answers are common and harmless; nothing is learnt from their timing.
       return
     }
-    let probe = probes.remove(at: match)
+    let probe = removeProbe(at: match)
     let sample = now - Instant(nanoseconds: probe.sent[number])
     measure(slot, sample, at: ack.coordinate)
     // Answers to earlier attempts may still be on their way: only those before count as lost.
@@ -262,7 +262,7 @@ extension Membership {
       effects.append(.event(.rejected(from: table.id(relay), .unexpectedAnswer)))
       return
     }
-    let probe = probes.remove(at: match)
+    let probe = removeProbe(at: match)
     countLoss(of: probe.slot, lost: Int(probe.attempt), answered: false, now, &effects)
     improveLocalHealth(&effects)
   }
@@ -281,11 +281,18 @@ extension Membership {
       return
     }
     // Its datagrams get lost: alive, but let the loss count.
-    let probe = probes.remove(at: match)
+    let probe = removeProbe(at: match)
     countLoss(of: slot, lost: Int(probe.attempt), answered: false, now, &effects)
     // It has to hear the accusation to refute it, and streams get through.
     let against = proof(against: slot)
     if !against.isEmpty { effects.append(.sendStream(to: member, .evidence(against))) }
+  }
+
+  private mutating func removeProbe(at index: Int) -> Probe {
+    let probe = probes.remove(at: index)
+    // Nothing to wake up for: most probes are answered, and most members have one at a time.
+    if probes.isEmpty { probesDue = .distantFuture }
+    return probe
   }
 
   private mutating func measure(_ slot: Int32, _ sample: Duration, at place: NetworkCoordinate) {

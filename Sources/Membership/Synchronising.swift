@@ -217,12 +217,7 @@ extension Membership {
     var learned = 0
     for evidence in records.evidence
     where apply(evidence, from: sender, by: .sync, now: now, &effects) { learned += 1 }
-    for hint in records.coordinates {
-      guard let slot = table.slot(prefix: hint.prefix), !table[slot].coordinate.isKnown else {
-        continue
-      }
-      table[slot].coordinate = hint.coordinate
-    }
+    for hint in records.coordinates { learn(hint) }
     if learned > 0 { sync.period = configuration.syncPeriodMinimum }
     effects.append(.event(.synchronised(with: sender, learned: learned)))
   }

@@ -5,6 +5,11 @@ extension Membership {
   /// Everyone else that is admitted, in the order of ids.
   public var members: [Member] { table.ring.map { member($0) } }
 
+  /// Those who take part, in the order of ids.
+  public var presentMembers: [AdmittedPeer] {
+    table.ring.compactMap { table[$0].state.isPresent ? table[$0].peer : nil }
+  }
+
   public func member(_ id: NodeID) -> Member? {
     table.slot(of: id).map { member($0) }
   }

@@ -20,8 +20,8 @@ public struct Peer: Sendable {
 
   /// Peers that the state admits, with the addresses of their cluster's record; self included.
   public internal(set) var admitted: [NodeID: AdmittedPeer] = [:]
-  /// Who else holds each scope that this peer holds.
-  var holders: [Scope: [NodeID]] = [:]
+  /// The scopes that this peer holds.
+  var held: [Scope: HeldScope] = [:]
   /// Changesets given to the store and not on disk yet.
   var unstored: Set<Digest> = []
   /// What this cluster's reconcilers want, by register; written anew when the state differs.
@@ -34,8 +34,9 @@ public struct Peer: Sendable {
   /// When round trips are told to the overlays next.
   var overlayDue: Instant = .distantFuture
 
-  /// How often overlays follow measured round trips.
-  static let overlayInterval: Duration = .seconds(30)
+  /// How often overlays follow measured round trips; and how soon they follow members that come.
+  static let overlayInterval: Duration = .seconds(60)
+  static let overlayDelay: Duration = .seconds(2)
 
   /// - Parameter state: rebuilt from the store; empty for a new peer.
   public init(_ configuration: PeerConfiguration, state: ReplicatedState, crypto: Crypto) {
@@ -59,7 +60,7 @@ public struct Peer: Sendable {
 
   /// Whether nothing of a scope is known to differ from what others hold.
   public func isSynced(_ scope: Scope) -> Bool {
-    holders[scope]?.isEmpty ?? true || antiEntropy.sessionCount == 0
+    held[scope] == nil || antiEntropy.sessionCount == 0
   }
 
   /// When `tick` is due at the latest.
@@ -121,10 +122,16 @@ public struct Peer: Sendable {
       overlayDue = now.instant + Self.overlayInterval
       refreshHolders(now: now, effects: &effects)
     }
-    sync(.tick, now: now, effects: &effects)
+    let instant = now.instant
+    func isDue(_ deadline: Instant?) -> Bool { deadline.map { $0 <= instant } ?? false }
+    if isDue(antiEntropy.nextDeadline) { sync(.tick, now: now, effects: &effects) }
     var out: [SyncEffect] = []
-    dissemination.handle(.tick, source: state, now: now, effects: &out)
-    tracking.handle(.tick, isApplied: isApplied, now: now, effects: &out)
+    if isDue(dissemination.nextDeadline) {
+      dissemination.handle(.tick, source: state, now: now, effects: &out)
+    }
+    if isDue(tracking.nextDeadline) {
+      tracking.handle(.tick, isApplied: isApplied, now: now, effects: &out)
+    }
     perform(out, now: now, effects: &effects)
   }
 

@@ -38,25 +38,24 @@ extension Peer {
     to node: NodeID, _ message: Membership.Message
   ) -> Membership.Message {
     guard case .ping(var ping) = message else { return message }
-    let shared = holders.keys.filter { holders[$0]?.contains(node) ?? false }.sorted()
+    let shared = scopes(sharedWith: node)
     ping.attachment = attachment.next(
-      shared, digest: { antiEntropy.digest($0) }, name: scopeName)
+      shared, digest: { antiEntropy.digest($0) }, name: { held[$0]?.name ?? 0 })
     return .ping(ping)
-  }
-
-  private func scopeName(_ scope: Scope) -> UInt32 {
-    UInt32(truncatingIfNeeded: crypto.sha256(Array(scope.description.utf8)).words.0 >> 32)
   }
 
   private mutating func compare(
     _ bytes: [UInt8], from node: NodeID, now: Now, effects: inout [Effect]
   ) {
     guard let digests = try? ScopeAttachment.read(bytes) else { return }
-    let known = holders.keys.filter { holders[$0]?.contains(node) ?? false }
+    let known = scopes(sharedWith: node)
     var named: [ScopeDigest] = []
     for (name, digest) in digests {
-      for scope in known.sorted() where scopeName(scope) == name {
-        named.append(ScopeDigest(scope: scope, digest: digest))
+      for scope in known where held[scope]?.name == name {
+        // Equal digests, which is what idle peers tell one another, need no more work than this.
+        if !antiEntropy.agrees(with: node, on: digest, in: scope) {
+          named.append(ScopeDigest(scope: scope, digest: digest))
+        }
       }
     }
     if !named.isEmpty {
@@ -69,9 +68,20 @@ extension Peer {
     of node: NodeID, from old: MemberState, to new: MemberState, now: Now,
     effects: inout [Effect]
   ) {
-    guard old.isPresent != new.isPresent else { return }
-    refreshHolders(now: now, effects: &effects)
+    guard old.isPresent != new.isPresent, admitted[id] != nil else { return }
+    let peer = SyncPeer(id: node, roundTrip: membership.estimatedRTT(to: node))
+    var out: [SyncEffect] = []
+    for scope in scopes(sharedWith: node) {
+      antiEntropy.handle(
+        new.isPresent ? .joined(scope, peer) : .left(scope, node), source: state, now: now,
+        effects: &out)
+      dissemination.handle(
+        new.isPresent ? .joined(scope, peer) : .left(scope, node), source: state, now: now,
+        effects: &out)
+    }
+    perform(out, now: now, effects: &effects)
     if new.isPresent {
+      overlayDue = min(overlayDue, now.instant + Self.overlayDelay)
       sync(.contact(node), now: now, effects: &effects)
     }
   }
@@ -107,31 +117,56 @@ extension Peer {
 
   /// Tells dissemination and anti-entropy who holds which scope, and how far away they are.
   mutating func refreshHolders(now: Now, effects: inout [Effect]) {
-    let mine = configuration.cluster
-    // Who may hold a scope; `nil`: everyone.
-    var clusters: [(scope: Scope, allowed: Set<String>?)] = [(.clusterset, nil)]
-    for slice in state.slices.sorted() {
+    var next: [Scope: HeldScope] = [.clusterset: HeldScope(.clusterset, clusters: nil, crypto)]
+    for slice in state.slices {
       let members = state.members(of: slice)
-      if members.contains(mine) { clusters.append((.slice(slice), members)) }
+      guard members.contains(configuration.cluster) else { continue }
+      next[.slice(slice)] = HeldScope(.slice(slice), clusters: members, crypto)
     }
-    let held = Set(clusters.map(\.scope))
     var out: [SyncEffect] = []
-    for scope in holders.keys.sorted() where !held.contains(scope) {
-      holders[scope] = nil
+    for scope in held.keys.sorted() where next[scope] == nil {
       antiEntropy.handle(.scopeDropped(scope), source: state, now: now, effects: &out)
       dissemination.handle(.scopeDropped(scope), source: state, now: now, effects: &out)
     }
+    held = next
     guard admitted[id] != nil else { return perform(out, now: now, effects: &effects) }
-    for (scope, allowed) in clusters {
-      let all = admitted.values
-        .filter { $0.id != id && allowed?.contains($0.cluster) ?? true }
-        .map(\.id).sorted()
-      holders[scope] = all
-      let present = all.filter { membership.member($0)?.state.isPresent ?? false }
-      let peers = present.map { SyncPeer(id: $0, roundTrip: membership.estimatedRTT(to: $0)) }
+    for scope in next.keys.sorted() {
+      let peers = membership.presentMembers.compactMap { peer in
+        next[scope]?.admits(peer.cluster) == true && admitted[peer.id] != nil
+          ? SyncPeer(id: peer.id, roundTrip: membership.estimatedRTT(to: peer.id)) : nil
+      }
       antiEntropy.handle(.members(scope, peers), source: state, now: now, effects: &out)
       dissemination.handle(.members(scope, peers), source: state, now: now, effects: &out)
     }
     perform(out, now: now, effects: &effects)
   }
+
+  /// Scopes that this peer and another one hold, ascending.
+  func scopes(sharedWith node: NodeID) -> [Scope] {
+    guard let cluster = admitted[node]?.cluster else { return [] }
+    if held.count == 1 { return Array(held.keys) }
+    return held.keys.filter { held[$0]?.admits(cluster) == true }.sorted()
+  }
+
+  /// Who else may hold a scope, ascending.
+  func holders(of scope: Scope) -> [NodeID] {
+    guard let held = held[scope] else { return [] }
+    return admitted.values.filter { $0.id != id && held.admits($0.cluster) }.map(\.id).sorted()
+  }
+}
+
+/// A scope that this peer holds: who else may, and how pings call it.
+struct HeldScope: Sendable {
+  /// `nil`: all.
+  let clusters: Set<String>?
+  /// The leading bytes of the hash of its name.
+  let name: UInt32
+
+  init(_ scope: Scope, clusters: Set<String>?, _ crypto: Crypto) {
+    self.clusters = clusters
+    name = UInt32(
+      truncatingIfNeeded: crypto.sha256(Array(scope.description.utf8)).words.0 >> 32)
+  }
+
+  func admits(_ cluster: String) -> Bool { clusters?.contains(cluster) ?? true }
 }

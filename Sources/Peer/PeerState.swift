@@ -72,7 +72,7 @@ extension Peer {
     let scope = state.changeset(digest)?.scope ?? .clusterset
     var out: [SyncEffect] = []
     tracking.handle(
-      .track(digest, members: (holders[scope] ?? []) + [id], until: until),
+      .track(digest, members: holders(of: scope) + [id], until: until),
       isApplied: isApplied, now: now, effects: &out)
     perform(out, now: now, effects: &effects)
   }

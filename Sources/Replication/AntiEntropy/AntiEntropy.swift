@@ -44,6 +44,9 @@ public struct AntiEntropy: Sendable {
     case setChanged(Scope, inserted: [Digest], removed: [Digest])
     /// Who else holds a scope now: admitted, and a member of it. Begins to hold it, too.
     case members(Scope, [SyncPeer])
+    /// One more, or one less.
+    case joined(Scope, SyncPeer)
+    case left(Scope, NodeID)
     /// The scope is not ours any more.
     case scopeDropped(Scope)
     /// Digests that came with a probe or an ack.
@@ -108,6 +111,19 @@ public struct AntiEntropy: Sendable {
       hold(scope, now: now)
       scopes[scope]?.setMembers(peers.filter { $0.id != local })
       dropGone(now: now, effects: &effects)
+    case .joined(let scope, let peer):
+      guard peer.id != local else { break }
+      hold(scope, now: now)
+      scopes[scope]?.insert(peer)
+    case .left(let scope, let peer):
+      scopes[scope]?.remove(peer)
+      if let key = sessions.keys.first(where: { $0.scope == scope && $0.peer == peer }) {
+        end(key, .peerGone, now: now, effects: &effects)
+      }
+      if !scopes.values.contains(where: { $0.isMember(peer) }) {
+        budgets[peer] = nil
+        fullSyncs[peer] = nil
+      }
     case .scopeDropped(let scope):
       scopes[scope] = nil
       scopeOrder = scopes.keys.sorted()
@@ -148,9 +164,9 @@ public struct AntiEntropy: Sendable {
     for key in sessions.keys.sorted() where scopes[key.scope]?.isMember(key.peer) != true {
       end(key, .peerGone, now: now, effects: &effects)
     }
-    let known = scopes.values.reduce(into: Set<NodeID>()) { $0.formUnion($1.members) }
-    budgets = budgets.filter { known.contains($0.key) }
-    fullSyncs = fullSyncs.filter { known.contains($0.key) }
+    func isKnown(_ peer: NodeID) -> Bool { scopes.values.contains { $0.isMember(peer) } }
+    budgets = budgets.filter { isKnown($0.key) }
+    fullSyncs = fullSyncs.filter { isKnown($0.key) }
   }
 
   private mutating func receive(

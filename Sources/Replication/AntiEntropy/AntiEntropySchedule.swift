@@ -21,6 +21,14 @@ extension AntiEntropy {
     }
   }
 
+  /// Whether a peer's set equals ours and nothing is remembered that this would change.
+  public func agrees(with peer: NodeID, on digest: SetDigest, in scope: Scope) -> Bool {
+    guard let state = scopes[scope] else { return true }
+    return digest == state.index.digest && state.mismatches[peer] == nil
+      && state.histories[peer] == nil
+      && (sessions.isEmpty || sessions[SyncSession.Key(scope: scope, peer: peer)] == nil)
+  }
+
   /// Notes what a peer's digest is; whether it differs.
   @discardableResult
   mutating func observe(
@@ -61,8 +69,15 @@ extension AntiEntropy {
     return min(max(known, .zero), .seconds(5))
   }
 
+  /// Members of a scope, of all that come, that are told our digests at once.
+  private static let greeted = 16
+
   mutating func greet(_ peer: NodeID, now: Instant, effects: inout [SyncEffect]) {
-    let shared = scopeOrder.filter { scopes[$0]?.isMember(peer) ?? false }
+    // Of many that come at once a few are greeted; the pings of the others carry digests too.
+    let shared = scopeOrder.filter { scope in
+      guard let state = scopes[scope], state.isMember(peer) else { return false }
+      return Int.random(in: 0..<max(state.members.count, 1), using: &rng) < Self.greeted
+    }
     for start in stride(from: 0, to: shared.count, by: 16) {
       let digests = shared[start..<min(start + 16, shared.count)].map {
         ScopeDigest(scope: $0, digest: digest($0))

@@ -29,7 +29,6 @@ struct ScopeState: Sendable {
   /// Ascending, without ourselves.
   private(set) var members: [NodeID] = []
   private(set) var roundTrips: [NodeID: Duration] = [:]
-  private var memberSet: Set<NodeID> = []
   var mismatches: [NodeID: Mismatch] = [:]
   var histories: [NodeID: History] = [:]
   /// What some peer is to deliver, and until when we count on it.
@@ -42,15 +41,36 @@ struct ScopeState: Sendable {
     self.nextCheck = nextCheck
   }
 
-  func isMember(_ peer: NodeID) -> Bool { memberSet.contains(peer) }
+  func isMember(_ peer: NodeID) -> Bool {
+    let at = members.insertionIndex(of: peer)
+    return at < members.count && members[at] == peer
+  }
+
+  mutating func insert(_ peer: SyncPeer) {
+    roundTrips[peer.id] = peer.roundTrip
+    let at = members.insertionIndex(of: peer.id)
+    guard at == members.count || members[at] != peer.id else { return }
+    members.insert(peer.id, at: at)
+  }
+
+  mutating func remove(_ peer: NodeID) {
+    let at = members.insertionIndex(of: peer)
+    if at < members.count, members[at] == peer { members.remove(at: at) }
+    roundTrips[peer] = nil
+    mismatches[peer] = nil
+    histories[peer] = nil
+  }
 
   mutating func setMembers(_ peers: [SyncPeer]) {
-    members = Set(peers.map(\.id)).sorted()
-    memberSet = Set(members)
-    roundTrips = [:]
+    members = peers.map(\.id)
+    // Whoever tells them mostly has them in order.
+    if !zip(members, members.dropFirst()).allSatisfy({ $0 < $1 }) {
+      members = Set(members).sorted()
+    }
+    roundTrips.removeAll(keepingCapacity: true)
     for peer in peers { roundTrips[peer.id] = peer.roundTrip }
-    mismatches = mismatches.filter { memberSet.contains($0.key) }
-    histories = histories.filter { memberSet.contains($0.key) }
+    mismatches = mismatches.filter { isMember($0.key) }
+    histories = histories.filter { isMember($0.key) }
   }
 
   /// Of these words, those that nobody else is about to deliver; they count as asked for from now on.

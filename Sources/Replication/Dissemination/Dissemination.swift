@@ -4,9 +4,9 @@ public import Base
 ///
 /// Each link is eager (changesets are pushed) or lazy (their IDs are announced, 20 ms' worth at a
 /// time, and who misses one after a while grafts it), as in Plumtree (Leitao, Pereira and Rodrigues,
-/// SRDS 2007). Without `Options.trees` every link of the overlay is eager, so that a changeset floods it
-/// along all shortest paths; announcements then carry what anti-entropy brought and what is over
-/// budget. With it, links that bring only duplicates become lazy and a tree is left.
+/// SRDS 2007). `Overlay` says which is which: a changeset floods the few eager links along all shortest
+/// paths, and the lazy ones mend what is lost. With `Options.trees` eager links that bring only
+/// duplicates become lazy too, and a tree is left.
 ///
 /// Nothing is remembered of a changeset before the state took it: an altered copy of it, which has
 /// the same ID where only the signature was altered, must not keep the true one out.
@@ -17,7 +17,9 @@ public struct Dissemination: Sendable {
     public var pruneAfter = 2
     public var announceDelay: Duration = .milliseconds(20)
     /// How long an announced changeset may take to be pushed, at least (and 1.5 round trips).
-    public var graftDelay: Duration = .milliseconds(120)
+    public var graftDelay: Duration = .milliseconds(40)
+    /// Members beside the neighbours that a changeset is pushed to by the peer where it is made.
+    public var sourceFanout = 48
     public var graftAttempts = 4
     public var recent = 16_384
     /// Announced changesets that are waited for.
@@ -33,6 +35,9 @@ public struct Dissemination: Sendable {
   public enum Input: Sendable {
     /// Who else holds a scope now, with round trips: the overlay follows.
     case members(Scope, [SyncPeer])
+    /// One more, or one less; the overlay follows at once only where it has to.
+    case joined(Scope, SyncPeer)
+    case left(Scope, NodeID)
     case scopeDropped(Scope)
     /// The state took this into a compared set, and it is new there; `from` nil where it is made here.
     case accepted(Changeset, from: NodeID?, Arrival)
@@ -41,7 +46,7 @@ public struct Dissemination: Sendable {
   }
 
   struct Missing: Sendable {
-    /// Who announced it, the first first.
+    /// Who announced it, the nearest first.
     var holders: [NodeID]
     var due: Instant
     var attempts = 0
@@ -59,7 +64,7 @@ public struct Dissemination: Sendable {
   private let options: Options
   private var rng: SeededGenerator
   private var members: [Scope: [NodeID: Duration]] = [:]
-  private var overlays: [Scope: [NodeID]] = [:]
+  private var overlays: [Scope: Overlay] = [:]
   private var links: [NodeID: Link] = [:]
   private var recent: RecentIDs
   private var missing: [Digest: Missing] = [:]
@@ -75,11 +80,15 @@ public struct Dissemination: Sendable {
   }
 
   /// Whom this peer sends a scope's changesets to, ascending.
-  public func neighbours(_ scope: Scope) -> [NodeID] { overlays[scope] ?? [] }
+  public func neighbours(_ scope: Scope) -> [NodeID] { overlays[scope]?.neighbours ?? [] }
 
   /// Those of them that are announced to instead of pushed to.
   public func lazyNeighbours(_ scope: Scope) -> [NodeID] {
-    neighbours(scope).filter { links[$0]?.lazy.contains(scope) == true }
+    neighbours(scope).filter { isLazy($0, scope) }
+  }
+
+  private func isLazy(_ peer: NodeID, _ scope: Scope) -> Bool {
+    overlays[scope]?.lazy.contains(peer) == true || links[peer]?.lazy.contains(scope) == true
   }
 
   public mutating func handle(
@@ -89,6 +98,14 @@ public struct Dissemination: Sendable {
     switch input {
     case .members(let scope, let peers):
       setMembers(scope, peers.filter { $0.id != local }, now: now)
+    case .joined(let scope, let peer):
+      guard peer.id != local else { break }
+      members[scope, default: [:]][peer.id] = peer.roundTrip ?? .unknownRoundTrip
+      if members[scope]?.count ?? 0 <= Overlay.floodSize { follow(scope, now: now) }
+    case .left(let scope, let peer):
+      members[scope]?[peer] = nil
+      if overlays[scope]?.neighbours.contains(peer) == true { follow(scope, now: now) }
+      if !members.values.contains(where: { $0[peer] != nil }) { links[peer] = nil }
     case .scopeDropped(let scope):
       members[scope] = nil
       overlays[scope] = nil
@@ -112,15 +129,24 @@ public struct Dissemination: Sendable {
 
   private mutating func setMembers(_ scope: Scope, _ peers: [SyncPeer], now: Instant) {
     members[scope] = Dictionary(
-      peers.map { ($0.id, $0.roundTrip ?? .milliseconds(100)) }, uniquingKeysWith: { $1 })
-    let neighbours = Overlay.neighbours(of: local, in: scope, among: peers)
-    // A link that is new to the scope starts eager: loops cost copies, gaps cost time.
-    for peer in neighbours where overlays[scope]?.contains(peer) != true {
+      peers.map { ($0.id, $0.roundTrip ?? .unknownRoundTrip) }, uniquingKeysWith: { $1 })
+    follow(scope, now: now)
+    dropGone()
+  }
+
+  /// Chooses the links of a scope anew.
+  private mutating func follow(_ scope: Scope, now: Instant) {
+    let old = overlays[scope]
+    let peers = (members[scope] ?? [:]).lazy.map { SyncPeer(id: $0.key, roundTrip: $0.value) }
+    let overlay = Overlay(of: local, in: scope, among: peers)
+    guard overlay != old else { return }
+    let known = Set(old?.neighbours ?? [])
+    // A link that is new to the scope starts as the overlay has it.
+    for peer in overlay.neighbours where !known.contains(peer) {
       open(peer, now: now)
       links[peer]?.lazy.remove(scope)
     }
-    overlays[scope] = neighbours
-    dropGone()
+    overlays[scope] = overlay
   }
 
   private mutating func open(_ peer: NodeID, now: Instant) {
@@ -133,7 +159,7 @@ public struct Dissemination: Sendable {
   }
 
   private func roundTrip(_ peer: NodeID) -> Duration {
-    let known = members.values.compactMap { $0[peer] }.min() ?? .milliseconds(100)
+    let known = members.values.compactMap { $0[peer] }.min() ?? .unknownRoundTrip
     return min(max(known, .zero), .seconds(5))
   }
 
@@ -147,8 +173,12 @@ public struct Dissemination: Sendable {
     guard recent.insert(changeset.id) else { return }
     if let origin, arrival == .pushed { links[origin]?.duplicates[changeset.scope] = 0 }
     var copies = 0
+    if origin == nil, arrival == .pushed {
+      for peer in sample(changeset.scope)
+      where push([changeset], to: peer, now: now, effects: &effects) { copies += 1 }
+    }
     for peer in neighbours(changeset.scope) where peer != origin {
-      let eager = arrival == .pushed && links[peer]?.lazy.contains(changeset.scope) != true
+      let eager = arrival == .pushed && !isLazy(peer, changeset.scope)
       if eager, push([changeset], to: peer, now: now, effects: &effects) {
         copies += 1
       } else if arrival != .bulk {
@@ -156,6 +186,20 @@ public struct Dissemination: Sendable {
       }
     }
     effects.append(.event(.forwarded(changeset.id, copies: copies)))
+  }
+
+  /// Members all over the world for a changeset that is made here: so it is one hop from most regions,
+  /// and from there a few short ones to anyone.
+  private mutating func sample(_ scope: Scope) -> [NodeID] {
+    guard let members = members[scope], members.count > Overlay.floodSize else { return [] }
+    let all = members.keys.sorted()
+    var taken = Set(neighbours(scope))
+    var out: [NodeID] = []
+    for _ in 0..<min(options.sourceFanout, all.count / 4) {
+      let peer = all[Int.random(in: 0..<all.count, using: &rng)]
+      if taken.insert(peer).inserted { out.append(peer) }
+    }
+    return out
   }
 
   /// Whether the peer's budget allowed it.
@@ -248,15 +292,22 @@ public struct Dissemination: Sendable {
     of id: Digest, from peer: NodeID, source: some SyncSource, now: Instant
   ) {
     guard !recent.contains(id), source.changeset(id) == nil else { return }
+    // Nearest first: who is far takes long to ask, and may be the first to speak of it all the same.
+    let wait = max(options.graftDelay, roundTrip(peer) * 3 / 2)
     if var known = missing[id] {
-      if known.holders.count < 4, !known.holders.contains(peer) { known.holders.append(peer) }
+      guard known.holders.count < Self.holderLimit, !known.holders.contains(peer) else { return }
+      let place = known.holders.firstIndex { roundTrip(peer) < roundTrip($0) }
+      known.holders.insert(peer, at: place ?? known.holders.count)
+      if known.attempts == 0 { known.due = min(known.due, now + wait) }
       missing[id] = known
     } else if missing.count < options.missing {
-      let wait = max(options.graftDelay, roundTrip(peer) * 3 / 2)
       missing[id] = Missing(holders: [peer], due: now + wait)
-      graftAt = min(graftAt, now + wait)
     }
+    if let due = missing[id]?.due { graftAt = min(graftAt, due) }
   }
+
+  /// Members remembered that announced one changeset.
+  private static let holderLimit = 6
 
   private mutating func serve(
     _ ids: [Digest], to peer: NodeID, source: some SyncSource, now: Instant,
@@ -350,4 +401,9 @@ public struct Dissemination: Sendable {
       }
     }
   }
+}
+
+extension Duration {
+  /// Assumed until it is measured.
+  fileprivate static let unknownRoundTrip = Duration.milliseconds(100)
 }
