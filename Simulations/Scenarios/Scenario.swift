@@ -18,7 +18,9 @@ struct Scenario: Sendable {
     var seconds: Double?
   }
 
-  static let all: [Scenario] = [.idle, .push, .crash, .oneway, .loss30, .heal, .storm]
+  static let all: [Scenario] = [
+    .idle, .push, .crash, .oneway, .loss30, .heal, .storm, .forge, .sync, .revoke, .absent30d,
+  ]
 
   static func named(_ name: String) -> Scenario? { all.first { $0.name == name } }
 }

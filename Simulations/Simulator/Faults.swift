@@ -33,7 +33,9 @@ extension Simulation {
     machines[index].disk = old
     machines[index].disk.unsynced = []
     machines[index].configuration.bootEpoch = old.bootEpoch
+    machines[index].configuration.isRestored = true
     restart(index)
+    machines[index].configuration.isRestored = false
   }
 
   public func leave(_ index: Int) {

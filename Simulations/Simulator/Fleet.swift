@@ -15,10 +15,11 @@ public final class Fleet {
 
   /// - Parameters:
   ///   - lan: all links alike (5 ms) instead of 24 regions.
+  ///   - common: registers that everybody holds from the beginning.
   ///   - starts: boots all machines at once, within `spread`.
   public init(
-    _ scenario: String, seed: UInt64, nodes: Int, lan: Bool = false, starts: Bool = true,
-    spread: Duration = .seconds(2)
+    _ scenario: String, seed: UInt64, nodes: Int, lan: Bool = false, common: Int = 0,
+    starts: Bool = true, spread: Duration = .seconds(2)
   ) {
     var network = NetworkModel()
     if !lan {
@@ -29,6 +30,7 @@ public final class Fleet {
     figures = Figures(scenario: scenario, seed: seed, nodes: nodes)
     rng = simulation.streams.stream("scenario")
     let configurations = (1...UInt64(nodes)).map { set.addCluster($0, seed: seed) }
+    set.fill(registers: common)
     let state = Self.state(set)
     for (index, configuration) in configurations.enumerated() {
       simulation.add(

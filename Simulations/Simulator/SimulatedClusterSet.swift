@@ -78,6 +78,32 @@ public struct SimulatedClusterSet {
     return changeset
   }
 
+  /// As `signed`, at exactly that time: an author whose clock is wrong, or who lies.
+  public func signedApart(
+    by signer: Signer, under grantID: Digest, writes: [Write], at milliseconds: UInt64
+  ) -> Changeset {
+    var changeset = Self.seal(
+      Changeset(
+        id: .zero, body: [], endorsements: [], clusterSet: genesis.id, under: grantID,
+        author: signer.publicKey, time: HybridTime(milliseconds: milliseconds), writes: writes))
+    changeset.endorsements = [
+      Endorsement(key: signer.publicKey, signature: signer.sign(changeset.signedBytes))
+    ]
+    return changeset
+  }
+
+  /// Registers that have been there for ever.
+  public mutating func fill(registers count: Int) {
+    for number in 0..<max(count, 0) {
+      history.append(
+        byRoot(writes: [
+          Write(
+            path: "slice/r\(number)", value: ["cidr": "10.0.0.0/16"], counter: 1,
+            context: VersionVector())
+        ]))
+    }
+  }
+
   /// Admits cluster `c<number>` and gives the configuration of its one peer.
   ///
   /// - Parameter seed: of the run, so that the peers of two runs choose differently.

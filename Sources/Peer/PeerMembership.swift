@@ -53,7 +53,7 @@ extension Peer {
     for (name, digest) in digests {
       for scope in known where held[scope]?.name == name {
         // Equal digests, which is what idle peers tell one another, need no more work than this.
-        if !antiEntropy.agrees(with: node, on: digest, in: scope) {
+        if recovery != nil || !antiEntropy.agrees(with: node, on: digest, in: scope) {
           named.append(ScopeDigest(scope: scope, digest: digest))
         }
       }

@@ -12,7 +12,7 @@ struct Recovery: Sendable {
 extension Peer {
   func knowsOwnWrites(_ scope: Scope) -> Bool {
     guard let recovery else { return true }
-    return recovery.known.contains(scope) || holders[scope]?.isEmpty ?? true
+    return recovery.known.contains(scope) || holders(of: scope).isEmpty
   }
 
   /// Digests of sets that another peer holds, as it says.
@@ -23,7 +23,7 @@ extension Peer {
     recovery?.known.formUnion(same)
     guard recovery?.known.count != before else { return }
     publish(now: now, effects: &effects)
-    if holders.keys.allSatisfy(knowsOwnWrites) {
+    if held.keys.allSatisfy(knowsOwnWrites) {
       recovery = nil
       effects.append(.event(.caughtUp))
     }
