@@ -16,7 +16,7 @@ struct Daemon {
   /// Threads for calls that block (name resolution).
   static let blockingThreads = 2
   /// When code that only starting needed is given back, first and then again and again.
-  static let codeRelease = (first: TimeAmount.seconds(5), every: TimeAmount.minutes(1))
+  static let codeRelease = (first: TimeAmount.seconds(5), every: TimeAmount.seconds(15))
   /// What a graceful stop may take before it is cut short.
   static let stopSeconds: Int64 = 10
 
