@@ -35,6 +35,8 @@ struct UsageError: Error {
 }
 
 func run() throws {
+  // Each target takes minutes: its line should be seen when it is done, in a file too.
+  setlinebuf(stdout)
   let arguments = try Arguments(Array(CommandLine.arguments.dropFirst()))
   let all = allTargets()
   for name in arguments.targets where !all.contains(where: { $0.name == name }) {
