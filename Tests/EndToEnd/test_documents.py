@@ -1,0 +1,36 @@
+"""Documents say what the programs say."""
+
+import pathlib
+import re
+import unittest
+
+from lab import reference
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Documents(unittest.TestCase):
+    def test_the_command_reference_is_current(self):
+        self.assertEqual(
+            reference.PATH.read_text(), reference.current(),
+            "run: cd deploy && python3 -m lab.reference")
+
+    def test_links_lead_somewhere(self):
+        for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+            for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+                with self.subTest(page=page.name, target=target):
+                    self.assertTrue((page.parent / target).exists())
+
+    def test_every_metric_is_described(self):
+        described = (ROOT / "docs" / "operations.md").read_text()
+        found = set()
+        for source in (ROOT / "Sources" / "Runtime").rglob("*.swift"):
+            found |= set(re.findall(r'"(starling_[a-z_]+)"', source.read_text()))
+        self.assertGreater(len(found), 20)
+        for name in sorted(found):
+            with self.subTest(metric=name):
+                self.assertIn(name, described)
+
+
+if __name__ == "__main__":
+    unittest.main()
