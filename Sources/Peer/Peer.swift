@@ -51,8 +51,12 @@ public struct Peer: Sendable {
         clusterSet: configuration.genesis.id, bootEpoch: configuration.bootEpoch,
         addresses: configuration.addresses),
       crypto: crypto, configuration: configuration.membership, seed: rng.next())
-    antiEntropy = AntiEntropy(local: id, seed: rng.next())
-    dissemination = Dissemination(local: id, seed: rng.next())
+    var entropy = AntiEntropy.Options()
+    entropy.controlBudget = configuration.gossipBudget
+    antiEntropy = AntiEntropy(local: id, options: entropy, seed: rng.next())
+    var spreading = Dissemination.Options()
+    spreading.budget = configuration.gossipBudget
+    dissemination = Dissemination(local: id, options: spreading, seed: rng.next())
     tracking = ApplyTracking(local: id, seed: rng.next())
     clock = HybridClock(latest: state.latestTime)
     recovery = configuration.isRestored ? Recovery() : nil

@@ -15,6 +15,10 @@ public struct PeerConfiguration: Sendable {
   /// Gives a draft its body bytes and ID: the wire format is not the core's business.
   public var seal: @Sendable (Changeset) -> Changeset
   public var membership = Membership.Configuration()
+  /// What is sent to one peer: dissemination, and apart from it the questions of anti-entropy.
+  public var gossipBudget = ByteBudget.Limit(bytesPerSecond: 65_536, burst: 1_048_576)
+  /// How far ahead of this clock a change that was just made may be before it is noticed.
+  public var clockTolerance: Duration = .seconds(1)
   /// The state came from a backup, and what this peer wrote since may be known to others only.
   public var isRestored = false
   /// Seeds every random choice of this peer.
@@ -122,6 +126,9 @@ public enum PeerEvent: Sendable {
   case alarm(StateAlarm)
   /// Another peer refused what this one sent; the sentence is its own.
   case refusedBy(NodeID, String)
+  /// A change that was just made elsewhere comes from so many milliseconds in the future; its author's
+  /// cluster, where it has one.
+  case clockBehind(String?, UInt64)
   /// A restored peer knows again what it wrote before.
   case caughtUp
   /// Own changesets could not be made; the sentence says why.

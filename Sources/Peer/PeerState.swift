@@ -19,10 +19,23 @@ extension Peer {
         effects.append(
           .event(.refused(changeset.id, author: changeset.author, from: origin, outcome)))
       }
+      if let origin, arrival == .pushed { compareClocks(changeset, from: origin, now, &effects) }
       clock.observe(changeset.time, now: now)
       apply(changes, from: origin, arrival, now: now, effects: &effects)
     }
     return verdicts
+  }
+
+  /// What is pushed was made a moment ago, so its time is that of its author's clock, or of a clock that
+  /// its author has heard of.
+  private func compareClocks(
+    _ changeset: Changeset, from origin: NodeID, _ now: Now, _ effects: inout [Effect]
+  ) {
+    let theirs = changeset.time.milliseconds
+    let tolerance = UInt64(max(0, configuration.clockTolerance.milliseconds))
+    guard theirs > now.wallMilliseconds, theirs - now.wallMilliseconds > tolerance else { return }
+    let cluster = admitted[crypto.nodeID(of: changeset.author)]?.cluster
+    effects.append(.event(.clockBehind(cluster, theirs - now.wallMilliseconds)))
   }
 
   mutating func apply(

@@ -20,7 +20,6 @@ struct DaemonOptions: ParsableArguments {
   @Option(help: help("platform")) var platform: String?
   @Option(help: help("standalone.services")) var standaloneServices: String?
   @Option(help: help("standalone.dns.listen")) var standaloneDnsListen: String?
-  @Option(help: help("standalone.nodeAddress")) var standaloneNodeAddress: String?
   @Option(help: help("standalone.interfacePrefix")) var standaloneInterfacePrefix: String?
   @Option(help: help("gateway.listen")) var gatewayListen: String?
   @Option(help: help("gateway.advertise")) var gatewayAdvertise: String?
@@ -43,7 +42,6 @@ struct DaemonOptions: ParsableArguments {
       "api.pushesPerMinute": apiPushesPerMinute, "metrics.listen": metricsListen,
       "log.level": logLevel, "log.format": logFormat, "platform": platform,
       "standalone.services": standaloneServices, "standalone.dns.listen": standaloneDnsListen,
-      "standalone.nodeAddress": standaloneNodeAddress,
       "standalone.interfacePrefix": standaloneInterfacePrefix, "gateway.listen": gatewayListen,
       "gateway.advertise": gatewayAdvertise, "gateway.workers": gatewayWorkers,
       "ranges.pods": rangesPods, "ranges.services": rangesServices, "ranges.nodes": rangesNodes,

@@ -99,9 +99,6 @@ public struct ConfigurationOption: Hashable, Sendable {
     .init(
       "standalone.dns.listen", .list(.endpoint), [], "Where slice names are answered, UDP and TCP."),
     .init(
-      "standalone.nodeAddress", .optional(.address), "",
-      "The address that workloads route to; else that of the default route."),
-    .init(
       "standalone.interfacePrefix", .label, "star", "First letters of the names of TUN devices."),
     .init("gateway.listen", .optional(.endpoint), "0.0.0.0:7900", "Tunnels, UDP; empty: off."),
     .init(

@@ -16,7 +16,6 @@ public struct DaemonConfiguration: Hashable, Sendable {
   public struct Standalone: Hashable, Sendable {
     public var services: String?
     public var dnsListen: [IPEndpoint]
-    public var nodeAddress: IPAddress?
     public var interfacePrefix: String
   }
 
@@ -88,7 +87,6 @@ public struct DaemonConfiguration: Hashable, Sendable {
     standalone = Standalone(
       services: read.text("standalone.services"),
       dnsListen: read.list("standalone.dns.listen") { IPEndpoint($0) },
-      nodeAddress: read.text("standalone.nodeAddress").flatMap { IPAddress($0) },
       interfacePrefix: read.text("standalone.interfacePrefix") ?? "star")
     gateway = Gateway(
       listen: read.endpoint("gateway.listen"),

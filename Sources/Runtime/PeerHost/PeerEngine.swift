@@ -52,6 +52,7 @@ final class PeerEngine: Sendable {
     var received: [Digest: UInt64] = [:]
     var observers: [@Sendable (EngineChange) -> Void] = []
     var storageProblem: StorageError?
+    var nextClockWarning = Instant.zero
   }
 
   struct MemberTransition: Sendable {
@@ -68,7 +69,8 @@ final class PeerEngine: Sendable {
 
   init(
     identity: PeerIdentity, state: ReplicatedState, bootEpoch: UInt64, addresses: [String],
-    seeds: [String], isRestored: Bool, store: ChangesetStore, loop: any EventLoop,
+    seeds: [String], limits: DaemonConfiguration.Limits, clockTolerance: Duration, isRestored: Bool,
+    store: ChangesetStore, loop: any EventLoop,
     metrics: PeerMetrics,
     logger: Logger
   ) {
@@ -84,6 +86,9 @@ final class PeerEngine: Sendable {
       seal: { ChangesetCodec.seal($0, crypto: .sodium) })
     configuration.membership.seeds = seeds
     configuration.isRestored = isRestored
+    configuration.clockTolerance = clockTolerance
+    configuration.gossipBudget = .init(
+      bytesPerSecond: limits.gossipBytesPerSecond, burst: limits.gossipBurstBytes)
     let peer = Peer(configuration, state: state, crypto: .sodium)
     let sessions = SealedSessions(
       me: peer.id, crypto: .sodium(identity.key),
@@ -255,12 +260,23 @@ final class PeerEngine: Sendable {
     case .caughtUp:
       logger.notice("the restored state is up to date; this peer writes again")
       try? store.clearRestored()
+    case .clockBehind(let cluster, let milliseconds): clockIsBehind(cluster, milliseconds)
     case .alarm(let alarm):
       logger.warning("\(alarm)")
     case .cannotPublish(let reason):
       logger.error("own records are not written", metadata: ["why": "\(reason)"])
     default: break
     }
+  }
+
+  /// Once a minute at most: each change would say it again.
+  private func clockIsBehind(_ cluster: String?, _ milliseconds: UInt64) {
+    let now = WallClock.now.instant
+    guard now >= bound.value.nextClockWarning else { return }
+    bound.value.nextClockWarning = now + .seconds(60)
+    logger.warning(
+      "this clock is behind, or that of another is ahead: set them right",
+      metadata: ["other": "\(cluster ?? "an admin")", "milliseconds": "\(milliseconds)"])
   }
 
   func scheduleWake() {

@@ -39,10 +39,14 @@ public final class PeerHost: Service, Sendable {
     self.group = group
     self.registry = registry
     self.logger = logger
+    advertised =
+      configuration.advertise.isEmpty
+      ? ReachableAddresses.of(configuration.listen).map(\.description) : configuration.advertise
     try FileManager.default.createDirectory(
       atPath: configuration.dataDir, withIntermediateDirectories: true,
       attributes: [.posixPermissions: 0o700])
-    store = try ChangesetStore(directory: configuration.dataDir)
+    store = try ChangesetStore(
+      directory: configuration.dataDir, maximumBytes: configuration.limits.storeBytes)
     key = try PeerIdentity.key(in: configuration.dataDir)
     phase = Mutex((.starting, "The peer is starting."))
   }
@@ -135,7 +139,9 @@ public final class PeerHost: Service, Sendable {
     let loop = group.next()
     let engine = PeerEngine(
       identity: identity, state: loaded.state, bootEpoch: epoch, addresses: advertised,
-      seeds: try seeds(), isRestored: try store.restoredMilliseconds() != nil, store: store,
+      seeds: try seeds(), limits: configuration.limits,
+      clockTolerance: configuration.clockWarnOffset,
+      isRestored: try store.restoredMilliseconds() != nil, store: store,
       loop: loop, metrics: PeerMetrics(registry),
       logger: logger)
     let transports = try await openTransports(engine, identity, on: loop)
@@ -241,10 +247,8 @@ public final class PeerHost: Service, Sendable {
     ])
   }
 
-  /// What others are told to use: `advertise`, else where this peer listens.
-  var advertised: [String] {
-    configuration.advertise.isEmpty ? ["\(configuration.listen)"] : configuration.advertise
-  }
+  /// What others are told to use: `advertise`, else where this peer can be reached.
+  let advertised: [String]
 
   private func seeds() throws -> [String] {
     let fromToken =

@@ -222,7 +222,10 @@ final class StandalonePlatform: Sendable {
   private var advertisedGateway: [IPEndpoint] {
     guard state.withLock({ $0.gateway != nil }) else { return [] }
     if !configuration.gateway.advertise.isEmpty { return configuration.gateway.advertise }
-    return configuration.gateway.listen.map { [$0] } ?? []
+    guard let listen = configuration.gateway.listen else { return [] }
+    let gossip = configuration.advertise.compactMap { IPEndpoint($0) }
+    return gossip.isEmpty
+      ? ReachableAddresses.of(listen) : gossip.map { IPEndpoint($0.address, port: listen.port) }
   }
 
   private func openGateway() {

@@ -37,14 +37,20 @@ public final class ChangesetStore: Sendable {
   }
 
   /// Opens the store of a directory, which has to exist, and makes it at the first start.
-  public init(directory: String) throws(StorageError) {
+  ///
+  /// - Parameter maximumBytes: of the database; changes that would make it larger are refused as if the
+  ///   disk were full.
+  public init(directory: String, maximumBytes: Int? = nil) throws(StorageError) {
     self.directory = directory
     path = "\(directory)/\(StoreSchema.fileName)"
     lock = try DirectoryLock(directory: directory)
     mark = try StoreMark(directory: directory)
     do {
       let queue = try StoreSchema.open(path)
-      try queue.inDatabase { [path] in try StoreSchema.create($0, path: path) }
+      try queue.inDatabase { [path] in
+        try StoreSchema.create($0, path: path)
+        if let maximumBytes { try StoreSchema.limit($0, to: maximumBytes) }
+      }
       state = Mutex(State(queue: queue))
     } catch {
       throw StoreSchema.storageError(error, path: path)

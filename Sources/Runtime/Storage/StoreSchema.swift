@@ -26,6 +26,11 @@ enum StoreSchema {
     return try DatabaseQueue(path: path, configuration: configuration)
   }
 
+  static func limit(_ database: Database, to bytes: Int) throws {
+    let page = try Int.fetchOne(database, sql: "PRAGMA page_size") ?? 4_096
+    _ = try Int.fetchOne(database, sql: "PRAGMA max_page_count = \(max(1, bytes / page))")
+  }
+
   static func check(_ database: Database, path: String) throws {
     let application = try Int.fetchOne(database, sql: "PRAGMA application_id") ?? 0
     let found = try Int.fetchOne(database, sql: "PRAGMA user_version") ?? 0
