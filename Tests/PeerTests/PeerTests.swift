@@ -34,7 +34,7 @@ private struct World {
 
 @Suite struct PeerTests {
   @Test func peersFindOneAnother() {
-    var world = World(clusters: 5)
+    let world = World(clusters: 5)
     let found = world.simulation.run(within: .seconds(5)) { simulation in
       (0..<5).allSatisfy { simulation.peer($0)?.membership.count(.alive) == 4 }
     }
@@ -140,7 +140,7 @@ private struct World {
 
   @Test func oneSeedGivesOneRun() {
     func datagrams(_ seed: UInt64) -> Int {
-      var world = World(clusters: 6, seed: seed)
+      let world = World(clusters: 6, seed: seed)
       world.simulation.run(until: world.simulation.now + .seconds(20))
       return world.simulation.datagrams
     }
@@ -148,7 +148,7 @@ private struct World {
   }
 
   @Test func ownRegistersAreWrittenOnceAndFollowWhatIsWanted() {
-    var world = World(clusters: 2)
+    let world = World(clusters: 2)
     world.simulation.run(until: world.simulation.now + .seconds(3))
     let info = LocalRegister(
       scope: .clusterset, path: "cluster/c1/info", value: ["version": "2", "peers": []])
