@@ -15,6 +15,8 @@ extension Scenario {
     fleet.simulation.heal()
     let took = fleet.time(within: .seconds(60)) { fleet.isAccurate }
     fleet.note(times: took.map { [$0] } ?? [])
+    fleet.recorder.forgetTransitions()
+    fleet.run(for: .seconds(30))
     if took.map({ $0 > 10_000 }) ?? true { fleet.violate("views were not repaired within 10 s") }
     return fleet
   }

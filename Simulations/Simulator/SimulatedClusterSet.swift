@@ -78,6 +78,13 @@ public struct SimulatedClusterSet {
     return changeset
   }
 
+  /// An admin of all slices, known to everybody from the beginning.
+  public mutating func grant(to admin: Signer) -> Changeset {
+    let grant = byRoot(grant: Grant(subject: admin.publicKey, capabilities: [.slice("*")]))
+    history.append(grant)
+    return grant
+  }
+
   /// As `signed`, at exactly that time: an author whose clock is wrong, or who lies.
   public func signedApart(
     by signer: Signer, under grantID: Digest, writes: [Write], at milliseconds: UInt64

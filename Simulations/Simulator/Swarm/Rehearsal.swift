@@ -1,0 +1,296 @@
+internal import Base
+internal import Membership
+internal import Peer
+internal import Replication
+
+/// One run of a plan, with all invariants; then faults stop and everything must converge.
+public final class Rehearsal {
+  public let plan: Plan
+  public let simulation: Simulation
+  public let invariants = Invariants()
+  var set = SimulatedClusterSet()
+  private var admins: [(signer: Signer, grant: Digest)] = []
+  private var backups: [Int: Disk] = [:]
+  /// Changesets of each admin, oldest first.
+  private var written: [[Digest]] = [[], [], []]
+  private var revoked: Set<Int> = []
+  /// Durable on the machine that took it, and so promised to whoever pushed it.
+  private var acknowledged: [Digest: Changeset] = [:]
+  private var pushed: [Digest: (changeset: Changeset, at: Int)] = [:]
+  var sample: [(from: Int, messages: [PeerMessage])] = []
+  var rng: SeededGenerator
+  private var tweak: (Rehearsal) -> Void
+
+  /// - Parameter tweak: plants a bug, for `mutants`.
+  public init(_ plan: Plan, tweak: @escaping (Rehearsal) -> Void = { _ in }) {
+    self.plan = plan
+    self.tweak = tweak
+    var network = NetworkModel()
+    network.loss = plan.loss
+    if plan.isWorldwide { network.jitterShare = 0.1 }
+    simulation = Simulation(seed: plan.seed, options: network)
+    rng = simulation.streams.stream("rehearsal")
+    admins = [(set.root, set.genesis.id)]
+    for number in 0..<2 {
+      let signer = SimulatedCrypto.signer(500_000 + UInt64(number))
+      let grant = set.grant(to: signer)
+      admins.append((signer, grant.id))
+    }
+  }
+
+  public struct Outcome: Sendable {
+    public var violations: [String]
+    public var traceHash: String
+    public var simulatedSeconds: Double
+    public var events: Int
+  }
+
+  public func run() -> Outcome {
+    let configurations = (1...UInt64(plan.machines)).map {
+      set.addCluster($0, seed: plan.seed)
+    }
+    simulation.observers = [invariants, Watcher(self)]
+    tweak(self)
+    for (index, configuration) in configurations.enumerated() {
+      simulation.add(
+        configuration, disk: set.history, region: plan.isWorldwide ? (index * 7) % 24 : nil)
+      simulation.machines[index].clockDrift = index.isMultiple(of: 2) ? plan.clockDrift : 0
+    }
+    for step in plan.steps {
+      simulation.run(until: .zero + step.at)
+      perform(step.action)
+    }
+    converge()
+    return Outcome(
+      violations: invariants.violations, traceHash: simulation.trace.text,
+      simulatedSeconds: (simulation.now - .zero).milliseconds / 1_000,
+      events: simulation.eventCount)
+  }
+
+  // MARK: Steps
+
+  private func perform(_ action: Plan.Action) {
+    switch action {
+    case .crash(let machine): simulation.crash(machine)
+    case .restart(let machine): simulation.restart(machine)
+    case .backUp(let machine): backups[machine] = simulation.machines[machine].disk
+    case .restore(let machine): restore(machine)
+    case .pause(let machine, let duration): simulation.pause(machine, for: duration)
+    case .leave(let machine):
+      simulation.leave(machine)
+      simulation.run(for: .seconds(1))
+      simulation.crash(machine)
+    case .partition(let bits): simulation.partition { Int(bits >> UInt64($0 & 63) & 1) }
+    case .cutOneWay(let from, let to):
+      simulation.cut(from: machines(from), to: machines(to & ~from))
+    case .heal: simulation.heal()
+    case .loss(let loss): simulation.network.loss = loss
+    case .disorder(let duplication, let reordering):
+      simulation.network.duplication = duplication
+      simulation.network.reordering = reordering
+    case .clock(let machine, let offset): simulation.machines[machine].clockOffset = offset
+    case .fillDisk(let machine): simulation.machines[machine].disk.isFull = true
+    case .write(let admin, let register, let at): write(admin, register, at, isDeleting: false)
+    case .delete(let admin, let register, let at): write(admin, register, at, isDeleting: true)
+    case .publish(let machine, let version): publish(machine, version)
+    case .revoke(let admin, let at, let keeps): revoke(admin, at, keeps)
+    case .replay(let machine): replay(machine)
+    case .forge(let machine): forge(machine)
+    case .garble(let machine): garble(machine)
+    }
+  }
+
+  private func machines(_ bits: UInt64) -> Set<Int> {
+    Set((0..<plan.machines).filter { bits >> UInt64($0 & 63) & 1 == 1 })
+  }
+
+  private func restore(_ machine: Int) {
+    guard let old = backups[machine] else { return }
+    // What only this disk held is lost with it; nobody promised more.
+    for id in acknowledged.keys where old.contents[id] == nil {
+      let isElsewhere = simulation.machines.contains { other in
+        other.index != machine && other.disk.contents[id] != nil
+      }
+      if !isElsewhere { acknowledged[id] = nil }
+    }
+    simulation.restart(machine, from: old)
+  }
+
+  private func write(_ admin: Int, _ register: Int, _ at: Int, isDeleting: Bool) {
+    let (signer, grant) = admins[admin]
+    guard let state = simulation.machines[at].process?.peer.state,
+      let write = state.write(
+        "slice/s\(register)",
+        isDeleting ? nil : ["cidr": .string("10.\(rng.below(250)).0.0/16")],
+        author: signer.publicKey)
+    else { return }
+    // Admins' clocks are wrong by up to some seconds, and a revoked one backdates.
+    let error = Int64(rng.below(8_000)) - (revoked.contains(admin) ? 60_000 : 4_000)
+    let time = UInt64(Int64(simulation.wallMilliseconds) + error)
+    push(set.signedApart(by: signer, under: grant, writes: [write], at: time), at, by: admin)
+  }
+
+  private func push(_ changeset: Changeset, _ at: Int, by admin: Int) {
+    written[admin].append(changeset.id)
+    pushed[changeset.id] = (changeset, at)
+    if let floor = floors[admin] { invariants.voided[floor, default: []].append(changeset.id) }
+    simulation.handle(.submitted([changeset], ticket: 0), at: at)
+  }
+
+  private var floors: [Int: Digest] = [:]
+
+  private func publish(_ machine: Int, _ version: Int) {
+    let name = simulation.machines[machine].configuration.cluster
+    let key = simulation.machines[machine].configuration.signer.publicKey
+    let info: Value = [
+      "version": .string("\(version)"),
+      "peers": [["key": .bytes(key.bytes), "addresses": [.string("\(name):7946")]]],
+    ]
+    simulation.handle(
+      .publish([LocalRegister(scope: .clusterset, path: "cluster/\(name)/info", value: info)]),
+      at: machine)
+  }
+
+  private func revoke(_ admin: Int, _ at: Int, _ keeps: Bool) {
+    guard revoked.insert(admin).inserted, simulation.machines[at].isUp else { return }
+    let kept = keeps ? Set(written[admin].suffix(3)) : []
+    let floor = set.byRoot(
+      floors: [Floor(grant: admins[admin].grant, time: .max, keep: kept.sorted())],
+      at: simulation.wallMilliseconds)
+    floors[admin] = floor.id
+    invariants.voided[floor.id] = written[admin].filter { !kept.contains($0) }
+    pushed[floor.id] = (floor, at)
+    simulation.handle(.submitted([floor], ticket: 0), at: at)
+  }
+
+  // MARK: Malice
+
+  private func replay(_ machine: Int) {
+    for old in sample.suffix(50) {
+      for target in simulation.machines where target.index != machine {
+        simulation.sendDatagram(
+          old.messages, from: simulation.machines[machine], to: target.id)
+      }
+    }
+  }
+
+  private func forge(_ machine: Int) {
+    let admin = 1 + rng.below(2)
+    let (signer, grant) = admins[admin]
+    let path = "slice/s\(rng.below(6))"
+    guard let write = Write(path: path, value: nil, author: signer.publicKey, after: .init())
+    else { return }
+    var forged = set.signedApart(
+      by: signer, under: grant, writes: [write], at: simulation.wallMilliseconds)
+    // Another's key signs it.
+    let liar = simulation.machines[machine].configuration.signer
+    forged.endorsements = [
+      Endorsement(key: signer.publicKey, signature: liar.sign(forged.signedBytes))
+    ]
+    // And what an own key may not write.
+    let stolen = set.signedApart(
+      by: liar, under: set.genesis.id, writes: [write], at: simulation.wallMilliseconds)
+    invariants.forbidden += [forged.id, stolen.id]
+    for target in simulation.machines where target.index != machine {
+      simulation.sendDatagram(
+        [.sync(.push([forged, stolen]))], from: simulation.machines[machine], to: target.id)
+    }
+  }
+
+  private func garble(_ machine: Int) {
+    for _ in 0..<20 {
+      let message = HostileMessages.any(using: &rng)
+      for target in simulation.machines where target.index != machine {
+        simulation.sendFrame(message, from: simulation.machines[machine], to: target.id)
+      }
+    }
+  }
+
+  // MARK: The end
+
+  /// 2: after faults stop, all converge, membership included.
+  private func converge() {
+    simulation.heal()
+    simulation.network.loss = 0
+    (simulation.network.duplication, simulation.network.reordering) = (0, 0)
+    for machine in simulation.machines {
+      machine.clockOffset = .zero
+      machine.disk.isFull = false
+      machine.pausedUntil = min(machine.pausedUntil, simulation.now)
+      simulation.restart(machine.index)
+    }
+    let isDone = simulation.run(within: .seconds(180), every: .milliseconds(500)) { _ in
+      agree && isAccurate
+    }
+    if !isDone {
+      invariants.violate(
+        agree ? "2: views of members differ" : "2: sets differ", simulation)
+    }
+    checkAcknowledged()
+    // 6: no flapping: once converged, it stays so.
+    simulation.run(for: .seconds(20))
+    if isDone, !isAccurate { invariants.violate("6: a healthy member was evicted", simulation) }
+  }
+
+  private var agree: Bool {
+    let states = simulation.machines.compactMap { machine in
+      machine.process.map { $0.peer.state.digest(.clusterset) }
+    }
+    return Set(states).count == 1
+  }
+
+  private var isAccurate: Bool {
+    let views = simulation.machines.compactMap { $0.process?.peer.membership.viewHash }
+    return Set(views).count == 1
+      && simulation.machines.allSatisfy { machine in
+        guard let membership = machine.process?.peer.membership else { return false }
+        let present =
+          membership.count(.alive) + membership.count(.degraded) + membership.count(.suspect)
+        return present == plan.machines - 1
+      }
+  }
+
+  /// 8: giving a peer all that was ever acknowledged changes nothing. 4: nor do deleted registers
+  /// return, since deletions are among it.
+  private func checkAcknowledged() {
+    guard var state = simulation.peer(0)?.state else { return }
+    let before = state.digest(.clusterset)
+    let now = simulation.clock(of: simulation.machines[0])
+    for id in acknowledged.keys.sorted() {
+      guard let changeset = acknowledged[id] else { continue }
+      var changes = StateChanges()
+      _ = state.ingest(changeset, now: now, changes: &changes)
+      guard state.digest(.clusterset) != before else { continue }
+      return invariants.violate("8: the acknowledged changeset \(id) is lost", simulation)
+    }
+  }
+
+  func stored(_ ids: [Digest], at machine: Int) {
+    for id in ids {
+      guard let (changeset, at) = pushed[id], at == machine else { continue }
+      acknowledged[id] = changeset
+    }
+  }
+}
+
+/// Notes what was promised, and keeps a few messages to replay.
+private final class Watcher: Observer {
+  private unowned let rehearsal: Rehearsal
+
+  init(_ rehearsal: Rehearsal) { self.rehearsal = rehearsal }
+
+  func handled(
+    _ input: Peer.Input, _ effects: [Peer.Effect], at index: Int, _ simulation: Simulation
+  ) {
+    if case .stored(let ids) = input { rehearsal.stored(ids, at: index) }
+  }
+
+  func sent(
+    _ messages: [PeerMessage], bytes: Int, from: Int, to: Int, isStream: Bool,
+    _ simulation: Simulation
+  ) {
+    guard !isStream, simulation.eventCount % 97 == 0 else { return }
+    if rehearsal.sample.count >= 200 { rehearsal.sample.removeFirst(100) }
+    rehearsal.sample.append((from, messages))
+  }
+}
