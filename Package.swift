@@ -140,7 +140,7 @@ let package = Package(
       dependencies: [
         "Base", "Peer", "Membership", "Replication", "Simulator",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ], path: "Simulations", exclude: ["README.md", "Simulator"],
+      ], path: "Simulations", exclude: ["README.md", "Simulator", "Mutants"],
       sources: ["starling-sim", "Scenarios"], swiftSettings: settings),
     // Hostile input for every decoder (`deploy/fuzz`), and how fast the state is.
     .executableTarget(

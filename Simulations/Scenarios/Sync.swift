@@ -34,7 +34,9 @@ extension Scenario {
       let allowed = differences * 63 + 256
       if took == nil { fleet.violate("\(differences) differences were not evened out") }
       if bytes > allowed {
-        fleet.violate("\(differences) differences took \(bytes) bytes, \(allowed) are allowed")
+        let kinds = sessions.map { "\($0.kind) \($0.outcome) \($0.controlBytes)" }
+        fleet.violate(
+          "\(differences) differences took \(bytes) bytes, \(allowed) are allowed: \(kinds)")
       }
       fleet.note(times: took.map { [$0] } ?? [])
       fleet.figures.syncDifferences = differences

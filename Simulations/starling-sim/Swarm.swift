@@ -12,6 +12,7 @@ struct Swarm: ParsableCommand {
   @Option(help: "How many seeds.") var seeds: UInt64 = 1_000
   @Option(help: "The first.") var from: UInt64 = 1
   @Option(help: "Stops after so many minutes.") var minutes: Double?
+  @Flag(help: "Stops at the first seed that fails.") var untilFailure = false
   @Flag(help: "Prints one JSON object.") var json = false
 
   func run() throws {
@@ -21,6 +22,7 @@ struct Swarm: ParsableCommand {
     var (done, simulated, events) = (UInt64(0), 0.0, 0)
     var trace = TraceHash()
     for seed in from..<from + seeds {
+      if untilFailure, !failed.isEmpty { break }
       if let minutes, clock.now - began > .seconds(minutes * 60) { break }
       let outcome = Rehearsal(Plan(seed: seed)).run()
       done += 1

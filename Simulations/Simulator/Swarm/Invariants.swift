@@ -11,6 +11,8 @@ public final class Invariants: Observer {
   var forbidden: [Digest] = []
   /// By floor: what it voids wherever it counts.
   var voided: [Digest: [Digest]] = [:]
+  /// By floor: what it spares.
+  var kept: [Digest: [Digest]] = [:]
   /// Views by the compared set that they are computed from.
   private var views: [SetDigest: (view: Digest, machine: Int)] = [:]
   /// The highest incarnation that each machine has seen of each member since it started.
@@ -79,6 +81,9 @@ public final class Invariants: Observer {
     for floor in voided.keys.sorted() where peer.state.counts(floor) {
       for id in voided[floor] ?? [] where peer.state.counts(id) {
         violate("3: peer \(index) counts \(id), which the floor \(floor) voids", simulation)
+      }
+      for id in kept[floor] ?? [] where peer.state.contains(id) && !peer.state.counts(id) {
+        violate("3: peer \(index) does not count \(id), which the floor \(floor) keeps", simulation)
       }
     }
   }

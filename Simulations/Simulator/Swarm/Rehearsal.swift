@@ -127,7 +127,15 @@ public final class Rehearsal {
     // Admins' clocks are wrong by up to some seconds, and a revoked one backdates.
     let error = Int64(rng.below(8_000)) - (revoked.contains(admin) ? 60_000 : 4_000)
     let time = UInt64(Int64(simulation.wallMilliseconds) + error)
-    push(set.signedApart(by: signer, under: grant, writes: [write], at: time), at, by: admin)
+    let changeset = set.signedApart(by: signer, under: grant, writes: [write], at: time)
+    push(changeset, at, by: admin)
+    // 4: it covers all that was there, so it alone is in force.
+    guard let after = simulation.machines[at].process?.peer.state, after.counts(changeset.id) else {
+      return
+    }
+    if after.value(write.path) != write.value || after.register(write.path)?.isConflict == true {
+      invariants.violate("4: what \(write.path) held is not covered by a later write", simulation)
+    }
   }
 
   private func push(_ changeset: Changeset, _ at: Int, by admin: Int) {
@@ -159,6 +167,7 @@ public final class Rehearsal {
       at: simulation.wallMilliseconds)
     floors[admin] = floor.id
     invariants.voided[floor.id] = written[admin].filter { !kept.contains($0) }
+    invariants.kept[floor.id] = kept.sorted()
     pushed[floor.id] = (floor, at)
     simulation.handle(.submitted([floor], ticket: 0), at: at)
   }
