@@ -27,7 +27,6 @@ MUTANTS = [
     rule("floorsFromAboveBind"),
     rule("contextsCover"),
     rule("coveringNeedsAuthor"),
-    rule("coveringNeedsTime"),
     rule("grantsStay"),
     (
         "state: any signature will do", ADMISSION,
@@ -60,9 +59,9 @@ MUTANTS = [
         "    if MUTANT { return live }\n    return live.sorted {\n",
     ),
     (
-        "state: what comes from the future is dropped", ADMISSION,
+        "state: what comes from the future waits an hour longer", ADMISSION,
         "      return hold(changeset, until, .future)",
-        "      if MUTANT { return .duplicate }\n      return hold(changeset, until, .future)",
+        "      return hold(changeset, until + (MUTANT ? 3_600_000 : 0), .future)",
     ),
     (
         "storage: deletions of a covered write come back as stored", STATE,
@@ -115,11 +114,6 @@ MUTANTS = [
         "    if MUTANT || remote == state.index.digest {",
     ),
     (
-        "anti-entropy: offers are not made", SESSIONS,
-        "    let room = max(0, options.offered",
-        "    if MUTANT { return }\n    let room = max(0, options.offered",
-    ),
-    (
         "anti-entropy: deliveries are not taken", SESSIONS,
         "    if !wanted.isEmpty {\n      let few",
         "    if !wanted.isEmpty, !MUTANT {\n      let few",
@@ -128,11 +122,6 @@ MUTANTS = [
         "anti-entropy: a removed changeset stays in the sketch", "Sources/Replication/AntiEntropy/AntiEntropy.swift",
         "    for id in removed { scopes[scope]?.index.remove(id) }",
         "    if !MUTANT { for id in removed { scopes[scope]?.index.remove(id) } }",
-    ),
-    (
-        "dissemination: a changeset goes back to where it came from, for ever", PUSH,
-        "    guard recent.insert(changeset.id) else { return }",
-        "    guard recent.insert(changeset.id) || MUTANT else { return }",
     ),
     (
         "dissemination: duplicates are sent on", PUSH,

@@ -46,12 +46,25 @@ public final class Invariants: Observer {
     for effect in effects {
       switch effect {
       case .store, .forget, .registersChanged: hasChanged = true
-      case .event(.membership(.state(let node, _, _))):
+      case .event(.membership(.state(let node, _, let new))):
+        if new == .dead { checkEviction(of: node, by: index, simulation) }
         checkIncarnation(of: node, at: index, process.peer, simulation)
       default: break
       }
     }
     if hasChanged { checkState(process.peer, at: index, simulation) }
+  }
+
+  /// Nothing is concluded from who is held dead before.
+  func troubled(until instant: Instant) { calm = max(calm, instant) }
+  private var calm = Instant.zero
+
+  /// 6: no correct, connected member is evicted: not by a fifth of lost packets, nor by lies.
+  private func checkEviction(of node: NodeID, by index: Int, _ simulation: Simulation) {
+    guard simulation.now > calm, let subject = simulation.index(of: node),
+      simulation.areConnected(index, subject)
+    else { return }
+    violate("6: peer \(index) evicted the healthy peer \(subject)", simulation)
   }
 
   /// 6: incarnations never go back.

@@ -32,6 +32,10 @@ public struct Plan: Sendable {
     case delete(admin: Int, register: Int, at: Int)
     case publish(Int, version: Int)
     case revoke(admin: Int, at: Int, keeps: Bool)
+    /// A further admin gets a grant.
+    case grant(at: Int)
+    /// A cluster's own grant is revoked.
+    case expel(Int, at: Int)
     // Malice: from a member.
     case replay(by: Int)
     case forge(by: Int)
@@ -90,8 +94,10 @@ public struct Plan: Sendable {
   }
 
   private static func work(_ machines: Int, _ rng: inout SeededGenerator) -> Action {
-    let (admin, register, at) = (rng.below(3), rng.below(6), rng.below(machines))
-    switch rng.below(20) {
+    let (admin, register, at) = (rng.below(4), rng.below(6), rng.below(machines))
+    switch rng.below(22) {
+    case 20: return .grant(at: at)
+    case 21: return rng.happens(0.3) ? .expel(rng.below(machines), at: at) : .grant(at: at)
     case 0: return .revoke(admin: 1 + rng.below(2), at: at, keeps: rng.happens(0.5))
     case 1...4: return .delete(admin: admin, register: register, at: at)
     case 5...7: return .publish(at, version: rng.below(1_000))

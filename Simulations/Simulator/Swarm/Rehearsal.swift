@@ -12,7 +12,7 @@ public final class Rehearsal {
   private var admins: [(signer: Signer, grant: Digest)] = []
   private var backups: [Int: Disk] = [:]
   /// Changesets of each admin, oldest first.
-  private var written: [[Digest]] = [[], [], []]
+  private var written: [[Digest]] = [[], [], [], []]
   private var revoked: Set<Int> = []
   /// Durable on the machine that took it, and so promised to whoever pushed it.
   private var acknowledged: [Digest: Changeset] = [:]
@@ -50,6 +50,7 @@ public final class Rehearsal {
       set.addCluster($0, seed: plan.seed)
     }
     simulation.observers = [invariants, Watcher(self)]
+    invariants.troubled(until: .zero + .seconds(10))
     tweak(self)
     for (index, configuration) in configurations.enumerated() {
       simulation.add(
@@ -70,6 +71,7 @@ public final class Rehearsal {
   // MARK: Steps
 
   private func perform(_ action: Plan.Action) {
+    if action.isTrouble { invariants.troubled(until: simulation.now + action.lasting) }
     switch action {
     case .crash(let machine): simulation.crash(machine)
     case .restart(let machine): simulation.restart(machine)
@@ -94,6 +96,8 @@ public final class Rehearsal {
     case .delete(let admin, let register, let at): write(admin, register, at, isDeleting: true)
     case .publish(let machine, let version): publish(machine, version)
     case .revoke(let admin, let at, let keeps): revoke(admin, at, keeps)
+    case .grant(let at): grant(at)
+    case .expel(let machine, let at): expel(machine, at)
     case .replay(let machine): replay(machine)
     case .forge(let machine): forge(machine)
     case .garble(let machine): garble(machine)
@@ -117,6 +121,7 @@ public final class Rehearsal {
   }
 
   private func write(_ admin: Int, _ register: Int, _ at: Int, isDeleting: Bool) {
+    guard admins.indices.contains(admin) else { return }
     let (signer, grant) = admins[admin]
     guard let state = simulation.machines[at].process?.peer.state,
       let write = state.write(
@@ -172,6 +177,39 @@ public final class Rehearsal {
     simulation.handle(.submitted([floor], ticket: 0), at: at)
   }
 
+  private func grant(_ at: Int) {
+    guard admins.count < 4, simulation.machines[at].isUp else { return }
+    let signer = SimulatedCrypto.signer(500_002)
+    let grant = set.byRoot(
+      grant: Grant(subject: signer.publicKey, capabilities: [.slice("*")]),
+      at: simulation.wallMilliseconds)
+    pushed[grant.id] = (grant, at)
+    admins.append((signer, grant.id))
+    simulation.handle(.submitted([grant], ticket: 0), at: at)
+  }
+
+  /// At most one, and never the machines that the end is judged by.
+  private func expel(_ machine: Int, _ at: Int) {
+    guard expelled == nil, machine > 1, machine != at, simulation.machines[at].isUp else { return }
+    let key = simulation.machines[machine].configuration.signer.publicKey
+    guard let own = simulation.machines[at].process?.peer.state.ownGrant(of: key) else { return }
+    expelled = machine
+    let floor = set.byRoot(
+      floors: [Floor(grant: own, time: .max, keep: [])], at: simulation.wallMilliseconds)
+    pushed[floor.id] = (floor, at)
+    simulation.handle(.submitted([floor], ticket: 0), at: at)
+  }
+
+  private var expelled: Int?
+
+  /// Machines that belong to the ClusterSet by the state that the first one holds.
+  private var members: [Machine] {
+    simulation.machines.filter { machine in
+      machine.index != expelled
+        || simulation.machines[0].process?.peer.admitted[machine.id] != nil
+    }
+  }
+
   // MARK: Malice
 
   private func replay(_ machine: Int) {
@@ -199,11 +237,40 @@ public final class Rehearsal {
     // And what an own key may not write.
     let stolen = set.signedApart(
       by: liar, under: set.genesis.id, writes: [write], at: simulation.wallMilliseconds)
-    invariants.forbidden += [forged.id, stolen.id]
+    // In its own name under another's grant, and in the root's name.
+    let usurped = set.signedApart(
+      by: liar, under: grant, writes: [write], at: simulation.wallMilliseconds)
+    var asRoot = set.signedApart(
+      by: set.root, under: set.genesis.id,
+      writes: Write(path: path, value: nil, author: set.root.publicKey, after: .init()).map { [$0] }
+        ?? [], at: simulation.wallMilliseconds + 1)
+    asRoot.endorsements = [
+      Endorsement(key: set.root.publicKey, signature: liar.sign(asRoot.signedBytes))
+    ]
+    let lies = [forged, stolen, usurped, asRoot]
+    invariants.forbidden += lies.map(\.id)
+    let evidence = forgedRecord(by: liar)
     for target in simulation.machines where target.index != machine {
-      simulation.sendDatagram(
-        [.sync(.push([forged, stolen]))], from: simulation.machines[machine], to: target.id)
+      for lie in lies {
+        simulation.sendDatagram(
+          [.sync(.push([lie]))], from: simulation.machines[machine], to: target.id)
+      }
+      if let evidence {
+        simulation.sendDatagram(
+          [.membership(.evidence([.record(evidence)]))], from: simulation.machines[machine],
+          to: target.id)
+      }
     }
+  }
+
+  /// "It left", in another's name.
+  private func forgedRecord(by liar: Signer) -> MemberRecord? {
+    let victim = simulation.machines[rng.below(plan.machines)]
+    guard let known = victim.process?.peer.membership.record else { return nil }
+    let next = Incarnation(bootEpoch: known.incarnation.bootEpoch + 1, counter: 0)
+    return try? MemberRecord(
+      subject: victim.id, incarnation: next, presence: .left, addresses: [],
+      signature: liar.sign([1]))
   }
 
   private func garble(_ machine: Int) {
@@ -239,23 +306,33 @@ public final class Rehearsal {
     // 6: no flapping: once converged, it stays so.
     simulation.run(for: .seconds(20))
     if isDone, !isAccurate { invariants.violate("6: a healthy member was evicted", simulation) }
+    // 7: and then there is little to say.
+    let before = members.reduce(0) { $0 + $1.traffic.bytes }
+    simulation.run(for: .seconds(20))
+    let bytes = (members.reduce(0) { $0 + $1.traffic.bytes } - before) / members.count / 20
+    if isDone, bytes > Self.idleBytesPerSecond {
+      invariants.violate("7: idle peers send \(bytes) bytes a second each", simulation)
+    }
   }
 
+  private static let idleBytesPerSecond = 600
+
   private var agree: Bool {
-    let states = simulation.machines.compactMap { machine in
+    let states = members.compactMap { machine in
       machine.process.map { $0.peer.state.digest(.clusterset) }
     }
     return Set(states).count == 1
   }
 
   private var isAccurate: Bool {
-    let views = simulation.machines.compactMap { $0.process?.peer.membership.viewHash }
+    let members = members
+    let views = members.compactMap { $0.process?.peer.membership.viewHash }
     return Set(views).count == 1
-      && simulation.machines.allSatisfy { machine in
+      && members.allSatisfy { machine in
         guard let membership = machine.process?.peer.membership else { return false }
         let present =
           membership.count(.alive) + membership.count(.degraded) + membership.count(.suspect)
-        return present == plan.machines - 1
+        return present == members.count - 1
       }
   }
 
@@ -266,7 +343,8 @@ public final class Rehearsal {
     let before = state.digest(.clusterset)
     let now = simulation.clock(of: simulation.machines[0])
     for id in acknowledged.keys.sorted() {
-      guard let changeset = acknowledged[id] else { continue }
+      // What only an expelled peer took, nobody else takes from it.
+      guard let changeset = acknowledged[id], pushed[id]?.at != expelled else { continue }
       var changes = StateChanges()
       _ = state.ingest(changeset, now: now, changes: &changes)
       guard state.digest(.clusterset) != before else { continue }
@@ -301,5 +379,25 @@ private final class Watcher: Observer {
     guard !isStream, simulation.eventCount % 97 == 0 else { return }
     if rehearsal.sample.count >= 200 { rehearsal.sample.removeFirst(100) }
     rehearsal.sample.append((from, messages))
+  }
+}
+
+extension Plan.Action {
+  /// Whether members may well be held dead because of it.
+  fileprivate var isTrouble: Bool {
+    switch self {
+    case .crash, .restart, .restore, .pause, .leave, .partition, .cutOneWay, .heal, .loss, .expel:
+      true
+    default: false
+    }
+  }
+
+  /// How long it lasts, with what members make of it.
+  fileprivate var lasting: Duration {
+    switch self {
+    case .partition, .cutOneWay, .loss: .seconds(100_000)
+    case .pause(_, let duration): duration + .seconds(30)
+    default: .seconds(30)
+    }
   }
 }
