@@ -58,11 +58,13 @@ public final class Invariants: Observer {
   /// Nothing is concluded from who is held dead before.
   func troubled(until instant: Instant) { calm = max(calm, instant) }
   private var calm = Instant.zero
+  /// Nobody talks to it, and it may not know why.
+  var expelled: Int?
 
   /// 6: no correct, connected member is evicted: not by a fifth of lost packets, nor by lies.
   private func checkEviction(of node: NodeID, by index: Int, _ simulation: Simulation) {
     guard simulation.now > calm, let subject = simulation.index(of: node),
-      simulation.areConnected(index, subject)
+      simulation.areConnected(index, subject), index != expelled, subject != expelled
     else { return }
     violate("6: peer \(index) evicted the healthy peer \(subject)", simulation)
   }

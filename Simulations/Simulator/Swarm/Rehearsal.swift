@@ -194,6 +194,7 @@ public final class Rehearsal {
     let key = simulation.machines[machine].configuration.signer.publicKey
     guard let own = simulation.machines[at].process?.peer.state.ownGrant(of: key) else { return }
     expelled = machine
+    invariants.expelled = machine
     let floor = set.byRoot(
       floors: [Floor(grant: own, time: .max, keep: [])], at: simulation.wallMilliseconds)
     pushed[floor.id] = (floor, at)
@@ -304,7 +305,7 @@ public final class Rehearsal {
     }
     checkAcknowledged()
     // 6: no flapping: once converged, it stays so.
-    simulation.run(for: .seconds(20))
+    simulation.run(for: .seconds(60))
     if isDone, !isAccurate { invariants.violate("6: a healthy member was evicted", simulation) }
     // 7: and then there is little to say.
     let before = members.reduce(0) { $0 + $1.traffic.bytes }
