@@ -27,7 +27,6 @@ MUTANTS = [
     rule("floorsFromAboveBind"),
     rule("contextsCover"),
     rule("coveringNeedsAuthor"),
-    rule("grantsStay"),
     (
         "state: any signature will do", ADMISSION,
         "guard changeset.endorsements.count == 1,\n        !validSigners",
