@@ -35,8 +35,6 @@ struct UsageError: Error {
 }
 
 func run() throws {
-  // Each target takes minutes: its line should be seen when it is done, in a file too.
-  setlinebuf(stdout)
   let arguments = try Arguments(Array(CommandLine.arguments.dropFirst()))
   let all = allTargets()
   for name in arguments.targets where !all.contains(where: { $0.name == name }) {
@@ -59,6 +57,8 @@ func run() throws {
     print(
       "\(target.name): \(arguments.executions) executions, 0 crashes, "
         + "\(Int(Double(arguments.executions) / seconds)) a second, seed \(arguments.seed)")
+    // Each target takes minutes: its line should be seen when it is done, in a file too.
+    fflush(nil)
   }
 }
 
