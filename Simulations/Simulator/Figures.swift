@@ -25,6 +25,8 @@ public struct Figures: Sendable {
   public var traceHash = ""
   public var simulatedSeconds = 0.0
   public var realSeconds = 0.0
+  /// Of the measured part alone, without the start.
+  public var settledSpeed: Double?
   public var events = 0
 
   public init(scenario: String, seed: UInt64, nodes: Int) {
@@ -53,6 +55,7 @@ public struct Figures: Sendable {
       ("trace_hash", .text(traceHash)), ("simulated_seconds", .number(simulatedSeconds)),
       ("real_seconds", .number(realSeconds)),
       ("simulated_per_real_second", .number(simulatedPerRealSecond)),
+      ("simulated_per_real_second_settled", .optional(settledSpeed)),
       ("events", .number(Double(events))),
     ]
   }
@@ -73,6 +76,7 @@ public struct Figures: Sendable {
     out.copiesPerPeer = median(\.copiesPerPeer)
     out.bytesPerSecondPerPeer = median(\.bytesPerSecondPerPeer)
     out.peakBytesPerSecond = runs.compactMap(\.peakBytesPerSecond).max()
+    out.settledSpeed = median(\.settledSpeed)
     out.syncBytes = runs.compactMap(\.syncBytes).max()
     out.falseEvictions = runs.reduce(0) { $0 + $1.falseEvictions }
     out.flaps = runs.reduce(0) { $0 + $1.flaps }

@@ -130,9 +130,13 @@ public final class Fleet {
     let before = simulation.machines.reduce(0) { $0 + $1.traffic.bytes }
     let began = now
     recorder.restartPeak()
+    let clock = ContinuousClock()
+    let start = clock.now
     body()
+    let real = max((clock.now - start).milliseconds / 1_000, 1e-9)
     let bytes = simulation.machines.reduce(0) { $0 + $1.traffic.bytes } - before
     let seconds = max((now - began).milliseconds / 1_000, 1e-9)
+    figures.settledSpeed = seconds / real
     figures.bytesPerSecondPerPeer = Double(bytes) / seconds / Double(max(simulation.count, 1))
     figures.peakBytesPerSecond = Double(recorder.peakBytes)
   }

@@ -12,6 +12,7 @@ struct Run: ParsableCommand {
   @Option(help: "Peers; each scenario has its own number.") var nodes: Int?
   @Option(help: "Share of packets lost, where the scenario has loss.") var loss: Double?
   @Option(help: "How long its main part lasts, where that can be chosen.") var seconds: Double?
+  @Option(help: "Writes a page about the last seed's run.") var report: String?
   @Flag(help: "Prints one JSON object.") var json = false
 
   func validate() throws {
@@ -34,6 +35,10 @@ struct Run: ParsableCommand {
       figures.realSeconds = Double((clock.now - began).components.seconds)
       figures.realSeconds += Double((clock.now - began).components.attoseconds) * 1e-18
       runs.append(figures)
+      if let report, number == seed + seeds - 1 {
+        try Report(figures: figures, recorder: fleet.recorder, count: fleet.simulation.count)
+          .write(to: report)
+      }
     }
     guard let figures = Figures.medians(of: runs) else { return }
     show(figures)

@@ -5,7 +5,7 @@ internal import Simulator
   static let configuration = CommandConfiguration(
     commandName: "starling-sim",
     abstract: "Rehearses failures of a fleet of peers in virtual time, from a seed.",
-    subcommands: [List.self, Run.self, Swarm.self, Replay.self, Shrink.self])
+    subcommands: [List.self, Run.self, Swarm.self, Replay.self, Shrink.self, Mutants.self])
 }
 
 struct List: ParsableCommand {
