@@ -46,9 +46,8 @@ extension Membership {
     guard count > 0 else { return [] }
     var writer = ByteWriter(reserving: count * CoordinateHints.size)
     for _ in 0..<count {
-      let slot = table.ring[Int.random(in: 0..<table.ring.count, using: &rng)]
+      guard let slot = table.random(using: &rng, where: { $0.smoothed > 0 }) else { break }
       let row = table[slot]
-      guard row.smoothed > 0, row.coordinate.isKnown else { continue }
       CoordinateHints.write(
         .init(prefix: table.id(slot).words.0, coordinate: row.coordinate), to: &writer)
     }

@@ -54,6 +54,27 @@ struct DisseminationTests {
     #expect(Set(before).symmetricDifference(after).count <= 12)
   }
 
+  @Test("in a large scope a member is pushed to by three others, and announced to by more")
+  func copies() {
+    let ids = Self.ids(240, seed: 69)
+    var pushed: [NodeID: Int] = [:]
+    for id in ids {
+      // Three regions, near within and far between.
+      let peers = ids.map { other in
+        SyncPeer(
+          id: other,
+          roundTrip: .milliseconds(other.words.3 % 3 == id.words.3 % 3 ? 2 : 100))
+      }
+      let overlay = Overlay(of: id, in: .clusterset, among: peers)
+      #expect((2...3).contains(overlay.eager.count))
+      #expect(overlay.lazy.count >= 4)
+      #expect(Set(overlay.eager).isDisjoint(with: overlay.lazy))
+      for other in overlay.eager { pushed[other, default: 0] += 1 }
+    }
+    #expect(ids.allSatisfy { (1...3).contains(pushed[$0] ?? 0) })
+    #expect(pushed.values.reduce(0, +) <= 3 * ids.count)
+  }
+
   @Test(
     "a change reaches 30 peers in a few hops, at 0, 5 and 20 % loss", arguments: [0, 0.05, 0.2])
   func reachesAll(loss: Double) {
