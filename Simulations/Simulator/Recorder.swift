@@ -30,6 +30,8 @@ public final class Recorder: Observer {
   public private(set) var sessions: [SessionReport] = []
   public private(set) var rejections: [Membership.Rejection: Int] = [:]
   public private(set) var overBudget = 0
+  /// Of reconciliation, sent by anyone, without the changesets.
+  public private(set) var reconciliationBytes = 0
   /// The largest datagram, without headers.
   public private(set) var largestDatagram = 0
   /// Bytes of each machine in the present second, and the most in any.
@@ -92,6 +94,9 @@ public final class Recorder: Observer {
   ) {
     count(bytes, from, simulation.now)
     if !isStream { largestDatagram = max(largestDatagram, bytes - Traffic.datagramOverhead) }
+    for case .sync(let message) in messages where message.isReconciliation {
+      reconciliationBytes += message.controlSize
+    }
     guard !spreads.isEmpty else { return }
     for message in messages {
       switch message {
@@ -117,5 +122,15 @@ public final class Recorder: Observer {
     peakBytes = max(peakBytes, Int(second[machine]))
     while bytesBySecond.count <= Int(current) { bytesBySecond.append(0) }
     bytesBySecond[Int(current)] += bytes
+  }
+}
+
+extension SyncMessage {
+  fileprivate var isReconciliation: Bool {
+    switch self {
+    case .symbolsRequest, .symbols, .rangesRequest, .ranges, .have, .want, .delivery, .redirect:
+      true
+    case .push, .announce, .graft, .prune, .track, .applied, .digests: false
+    }
   }
 }
