@@ -17,6 +17,9 @@ struct FlightStream: Sendable {
   private var delay: Duration
   private let delayMost: Duration
   private var resendAt: Instant?
+  private var sentAt: Instant?
+  /// Least time between two sendings that the far side asks for.
+  private static let hurryAfter: Duration = .milliseconds(50)
 
   // What we receive.
   private(set) var received = 0
@@ -77,6 +80,13 @@ struct FlightStream: Sendable {
     return ready
   }
 
+  /// The far side may wait for what was sent: it goes again, or, where all of that has arrived, an
+  /// acknowledgement does.
+  mutating func hurry(_ now: Instant) {
+    guard let sentAt, sentAt + Self.hurryAfter <= now else { return }
+    if isDelivered { owesAcknowledgement = true } else { resendAt = now }
+  }
+
   /// What to send now: what was not sent yet, all that is unacknowledged when its time has come, or
   /// an acknowledgement alone.
   mutating func datagrams(now: Instant) -> [(offset: Int, bytes: [UInt8])] {
@@ -98,6 +108,7 @@ struct FlightStream: Sendable {
       pieces.append((sent, []))
     }
     owesAcknowledgement = false
+    if !pieces.isEmpty { sentAt = now }
     return pieces
   }
 }

@@ -51,7 +51,21 @@ extension TunnelControl {
     _ number: Int, _ datagram: HandshakeDatagram, from source: IPEndpoint, _ now: Instant,
     _ effects: inout [TunnelEffect]
   ) {
-    guard let link = links[number], !prefersOwnAttempt(link) else { return }
+    guard let link = links[number] else { return }
+    if prefersOwnAttempt(link), var own = link.initiating {
+      // The far side may have restarted in the middle of our attempt: asked again, it says so.
+      own.stream.hurry(now)
+      send(&own, link, now, &effects)
+      links[number]?.initiating = own
+      return
+    }
+    sendChallenge(link, datagram, to: source, now, &effects)
+  }
+
+  private func sendChallenge(
+    _ link: Link, _ datagram: HandshakeDatagram, to source: IPEndpoint, _ now: Instant,
+    _ effects: inout [TunnelEffect]
+  ) {
     let cookie = cookies.cookie(
       tag: datagram.tag, generation: link.generation, salt: datagram.salt, source: source,
       now: now, crypto: crypto)
@@ -63,14 +77,22 @@ extension TunnelControl {
     effects.append(.send(answer, to: source))
   }
 
-  /// Initiator: the far side is there; TLS begins.
+  /// Initiator: the far side is there, and TLS begins; or it knows nothing of an attempt that got
+  /// further, since it restarted, and the attempt begins anew.
   private mutating func challenged(
     _ number: Int, _ echo: [UInt8], _ cookie: [UInt8], from source: IPEndpoint, _ now: Instant,
     _ effects: inout [TunnelEffect]
   ) {
-    guard let link = links[number], var handshake = link.initiating, echo == handshake.salt,
-      handshake.phase == .hello
+    guard let link = links[number], var handshake = link.initiating, echo == handshake.salt
     else { return refuse(.replayed, &effects) }
+    guard handshake.phase == .hello else {
+      // Answers to repeated hellos bear the same cookie, or come from an endpoint not chosen.
+      guard cookie != handshake.echo, source == handshake.endpoint else {
+        return refuse(.replayed, &effects)
+      }
+      abandon(\.initiating, number, &effects)
+      return initiate(number, now, &effects)
+    }
     handshake.phase = .flights
     handshake.echo = cookie
     handshake.endpoint = source
@@ -104,7 +126,15 @@ extension TunnelControl {
       let fits = cookies.accepts(
         cookie, tag: datagram.tag, generation: link.generation, salt: datagram.salt,
         source: source, now: now, crypto: crypto)
-      guard fits else { return refuse(.replayed, &effects) }
+      guard fits else {
+        refuse(.replayed, &effects)
+        // A cookie of our process before this one, or a stale one: the far side gets a new one. Not
+        // for an attempt that came to its end here, whose datagrams may still be under way.
+        if datagram.salt != link.respondedTo {
+          sendChallenge(link, datagram, to: source, now, &effects)
+        }
+        return
+      }
       guard !prefersOwnAttempt(link) else { return }
       // The other side goes first, or ours got no answer: one handshake at a time.
       abandon(\.initiating, number, &effects)
@@ -115,6 +145,7 @@ extension TunnelControl {
         endpoint: source, roundTripTime: session(link.active)?.liveness.smoothed, timing: timing,
         now: now, crypto: crypto)
       links[number]?.generation += 1
+      links[number]?.respondedTo = datagram.salt
       links[number]?.responding = handshake
       guard begin(\.responding, number, now, &effects) else { return }
     }

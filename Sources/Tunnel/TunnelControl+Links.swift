@@ -153,7 +153,7 @@ extension TunnelControl {
     links[number]?[keyPath: attempt] = handshake
   }
 
-  private mutating func initiate(
+  mutating func initiate(
     _ number: Int, _ now: Instant, _ effects: inout [TunnelEffect]
   ) {
     guard let link = links[number], !link.config.endpoints.isEmpty, let id = allocateSession()

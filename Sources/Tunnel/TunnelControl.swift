@@ -41,6 +41,8 @@ public struct TunnelControl: Sendable {
     var initiates: Bool
     /// Counts handshakes that began as responder: ends the validity of older cookies.
     var generation: UInt64 = 0
+    /// The salt of the attempt that was last responded to.
+    var respondedTo: [UInt8]?
     var initiating: Handshake?
     var responding: Handshake?
     /// The session that carries the link's traffic.

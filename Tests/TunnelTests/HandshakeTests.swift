@@ -85,6 +85,21 @@ import Testing
 
   /// A full handshake beside the live session, again and again, under traffic both ways: nothing is
   /// lost, nothing is delivered twice.
+  /// The attempt that the other side was in the middle of dies with its old process; it must not
+  /// keep the new one waiting for the attempt's deadline.
+  @Test(arguments: 0..<60 as Range<UInt64>) func restartAmidAHandshakeHeals(seed: UInt64) {
+    var network = SimulatedNetwork.pair(seed: seed)
+    let restarted = Int(seed % 2)
+    network.run(for: .milliseconds(Int64(seed / 2) * 2))
+    network.gateways[restarted] = network.makeGateway(restarted, boot: seed + 1)
+    network.gateways[restarted].handle(
+      .configure([SimulatedNetwork.config(from: restarted, to: 1 - restarted)]), network.time)
+    network.collect()
+    network.run(for: .milliseconds(1_500))
+    let established = network.established
+    #expect(established, "restarted \(restarted)")
+  }
+
   @Test(arguments: [false, true]) func renewalLosesNoPacket(oneWay: Bool) {
     var network = SimulatedNetwork.pair(
       seed: 5, weather: Weather(duplication: 0.1, spread: .milliseconds(3)))
