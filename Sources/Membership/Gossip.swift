@@ -127,8 +127,10 @@ extension Membership {
       case .accusation(let accusation):
         // About members that are not admitted here others may know more.
         guard let slot = table.slot(of: accusation.subject) else { return true }
+        let accuser = accusation.accuser
         return table[slot].caseIndex >= 0
           && table[slot].record?.incarnation == accusation.incarnation
+          && (accuser == own.subject || table.slot(of: accuser) != nil)
       }
     }
   }

@@ -102,7 +102,7 @@ public struct Membership: Sendable {
       receive(messages, from: sender, now: now.instant, &effects)
     case .heard(let sender): hear(sender, now: now.instant, &effects)
     case .admitted(let peers): admit(peers, now: now.instant, &effects)
-    case .expelled(let ids): expel(ids, &effects)
+    case .expelled(let ids): expel(ids, now: now.instant, &effects)
     case .localAddressesChanged(let addresses):
       guard addresses != record.addresses, !isLeaving else { break }
       renew(addresses: addresses, now: now.instant)
@@ -155,7 +155,7 @@ public struct Membership: Sendable {
     if !added.isEmpty { retryHeld(now: now, &effects) }
   }
 
-  private mutating func expel(_ ids: [NodeID], _ effects: inout [Effect]) {
+  private mutating func expel(_ ids: [NodeID], now: Instant, _ effects: inout [Effect]) {
     for member in ids {
       guard let slot = table.slot(of: member) else { continue }
       let state = table[slot].state
@@ -168,6 +168,7 @@ public struct Membership: Sendable {
       table.remove(slot)
       if state != .unknown { effects.append(.event(.state(member, from: state, to: .unknown))) }
     }
+    withdraw(accusationsBy: ids, now: now, &effects)
   }
 
   // MARK: Word about oneself

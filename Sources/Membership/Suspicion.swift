@@ -185,6 +185,32 @@ extension Membership {
     }
   }
 
+  /// Takes back what members said that are none any more: the accused do not know them either and
+  /// would refute nothing of it.
+  mutating func withdraw(
+    accusationsBy expelled: [NodeID], now: Instant, _ effects: inout [Effect]
+  ) {
+    for slot in cases.map(\.slot) {
+      let index = Int(table[slot].caseIndex)
+      let before = cases[index].accusations.count
+      cases[index].accusations.removeAll { expelled.contains($0.accuser) }
+      if cases[index].accusations.count == before { continue }
+      let isDead = table[slot].state == .dead
+      if !cases[index].accusations.isEmpty {
+        if !isDead { schedule(index) }
+      } else if isDead, let record = table[slot].record {
+        // We did not hear of it either; and if it is there, our word it can refute.
+        let own = Accusation(
+          subject: record.subject, incarnation: record.incarnation, accuser: id,
+          clusterSet: identity.clusterSet, signer: identity.signer)
+        cases[index].accusations = [own]
+      } else {
+        closeCase(of: slot)
+        setState(slot, isDegraded(slot) ? .degraded : .alive, record: nil, now: now, &effects)
+      }
+    }
+  }
+
   // MARK: Confirmers
 
   /// The present members next to a suspect in the ring, on either side. The ring is one of hashes,

@@ -345,4 +345,36 @@ import Testing
     bench.give(.admitted([bench.network.admitted[5]]))
     #expect(bench.state(5) == .unknown)
   }
+
+  /// Who is accused refutes nobody that it does not know, so a word that only the expelled gave
+  /// would hold a member dead for ever.
+  @Test func whatTheExpelledSaidDoesNotStand() {
+    var bench = Bench()
+    bench.give(from: 3, [.evidence([bench.accusation(of: 5, by: 3)])])
+    bench.give(from: 3, [.evidence([bench.accusation(of: 6, by: 3)])])
+    bench.give(from: 3, [.evidence([bench.accusation(of: 6, by: 4)])])
+    bench.give(.expelled([bench.network.id(3)]))
+    #expect(bench.state(5) == .alive, "nobody else suspects it")
+    #expect(bench.state(6) == .suspect)
+    #expect(bench.core.cases.flatMap(\.accusations).map(\.accuser) == [bench.network.id(4)])
+  }
+
+  @Test func whoTheExpelledEvictedCanRefute() {
+    var bench = Bench()
+    bench.give(from: 3, [.evidence([bench.accusation(of: 5, by: 3)])])
+    bench.wait(.seconds(11))
+    #expect(bench.state(5) == .dead)
+    bench.give(.expelled([bench.network.id(3)]))
+    #expect(bench.state(5) == .dead)
+    // It knows whom we know: what we show it, it can answer.
+    bench.clear()
+    bench.give(from: 5, [.ping(.init(sequence: 8, view: 0))])
+    let shown = bench.sent.flatMap(\.messages).flatMap { message -> [Membership.Evidence] in
+      if case .evidence(let evidence) = message { evidence } else { [] }
+    }
+    let accusers = shown.compactMap { evidence -> NodeID? in
+      if case .accusation(let accusation) = evidence { accusation.accuser } else { nil }
+    }
+    #expect(accusers == [bench.core.id])
+  }
 }

@@ -301,7 +301,7 @@ public final class Rehearsal {
     }
     if !isDone {
       invariants.violate(
-        agree ? "2: views of members differ" : "2: sets differ", simulation)
+        agree ? "2: views of members differ: \(odditiesOfViews)" : "2: sets differ", simulation)
     }
     checkAcknowledged()
     // 6: no flapping: once converged, it stays so.
@@ -335,6 +335,21 @@ public final class Rehearsal {
           membership.count(.alive) + membership.count(.degraded) + membership.count(.suspect)
         return present == members.count - 1
       }
+  }
+
+  /// Who holds whom not present, for whoever has to find out why.
+  private var odditiesOfViews: String {
+    let members = members
+    let oddities = members.flatMap { machine in
+      members.compactMap { other -> String? in
+        guard other.index != machine.index,
+          let state = machine.process?.peer.membership.state(of: other.id), !state.isPresent
+        else { return nil }
+        return "\(machine.index) holds \(other.index) \(state)"
+      }
+    }
+    return oddities.isEmpty
+      ? "about who is no member" : oddities.prefix(6).joined(separator: ", ")
   }
 
   /// 8: giving a peer all that was ever acknowledged changes nothing. 4: nor do deleted registers
