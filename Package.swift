@@ -79,6 +79,7 @@ let package = Package(
     core("Slices", ["Base", "Replication"]),
     core("Naming", ["Base", "Slices"]),
     core("Tunnel", ["Base"]),
+    core("Kubernetes", ["Base", "Replication", "Slices"]),
     core("Peer", ["Base", "Membership", "Replication", "Slices", "Naming"]),
 
     // What travels between peers: Protobuf messages, framing, sealed datagrams.
@@ -93,8 +94,8 @@ let package = Package(
     .target(
       name: "Runtime",
       dependencies: [
-        "Base", "Membership", "Replication", "Slices", "Naming", "Tunnel", "Peer", "Wire",
-        "CSodium", "CLZ4", "COpenSSL", "CLinux",
+        "Base", "Membership", "Replication", "Slices", "Naming", "Tunnel", "Kubernetes", "Peer",
+        "Wire", "CSodium", "CLZ4", "COpenSSL", "CLinux",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "DequeModule", package: "swift-collections"),
@@ -160,12 +161,14 @@ let package = Package(
     tests("Slices", ["Base", "Replication"]),
     tests("Naming", ["Base", "Slices"]),
     tests("Tunnel", ["Base"]),
+    tests("Kubernetes", ["Base", "Replication", "Slices"]),
     tests("Peer", ["Base", "Membership", "Replication", "Simulator"]),
     tests("Wire", ["Base", "Membership", "Replication", "Peer"]),
     tests(
       "Runtime",
       [
-        "Base", "Membership", "Replication", "Slices", "Naming", "Tunnel", "Peer", "Wire",
+        "Base", "Membership", "Replication", "Slices", "Naming", "Tunnel", "Kubernetes", "Peer",
+        "Wire",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "Logging", package: "swift-log"),

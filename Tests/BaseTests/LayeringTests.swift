@@ -11,7 +11,7 @@ import Testing
     "Slices": ["Base", "Replication"],
     "Naming": ["Base", "Slices"],
     "Tunnel": ["Base"],
-    "Kubernetes": ["Base"],
+    "Kubernetes": ["Base", "Replication", "Slices"],
     "Peer": ["Base", "Membership", "Replication", "Slices", "Naming"],
   ]
 

@@ -1,0 +1,59 @@
+/// A kind of object that an API server serves: group, version and the names it goes by.
+public struct ResourceType: Hashable, Comparable, Sendable, CustomStringConvertible {
+  /// Empty for the core group.
+  public var group: String
+  public var version: String
+  /// Lower case, as it stands in paths: `endpointslices`.
+  public var plural: String
+  public var kind: String
+  public var isNamespaced: Bool
+
+  public init(
+    group: String = "", version: String = "v1", plural: String, kind: String,
+    isNamespaced: Bool = true
+  ) {
+    self.group = group
+    self.version = version
+    self.plural = plural
+    self.kind = kind
+    self.isNamespaced = isNamespaced
+  }
+
+  /// `v1`, `discovery.k8s.io/v1`.
+  public var apiVersion: String { group.isEmpty ? version : "\(group)/\(version)" }
+
+  /// `services`, `endpointslices.discovery.k8s.io`: what RBAC and people call it.
+  public var description: String { group.isEmpty ? plural : "\(plural).\(group)" }
+
+  public static func < (a: Self, b: Self) -> Bool {
+    (a.group, a.plural, a.version) < (b.group, b.plural, b.version)
+  }
+
+  public static let namespaces = ResourceType(
+    plural: "namespaces", kind: "Namespace", isNamespaced: false)
+  public static let nodes = ResourceType(plural: "nodes", kind: "Node", isNamespaced: false)
+  public static let services = ResourceType(plural: "services", kind: "Service")
+  public static let secrets = ResourceType(plural: "secrets", kind: "Secret")
+  public static let configMaps = ResourceType(plural: "configmaps", kind: "ConfigMap")
+  public static let endpointSlices = ResourceType(
+    group: "discovery.k8s.io", plural: "endpointslices", kind: "EndpointSlice")
+  public static let leases = ResourceType(
+    group: "coordination.k8s.io", plural: "leases", kind: "Lease")
+  public static let events = ResourceType(
+    group: "events.k8s.io", plural: "events", kind: "Event")
+  public static let customResourceDefinitions = ResourceType(
+    group: "apiextensions.k8s.io", plural: "customresourcedefinitions",
+    kind: "CustomResourceDefinition", isNamespaced: false)
+  /// Of the Multi-Cluster Services API, in the newer of its versions.
+  public static let serviceExports = ResourceType(
+    group: MCS.group, version: MCS.versions[0], plural: "serviceexports", kind: "ServiceExport")
+  public static let serviceImports = ResourceType(
+    group: MCS.group, version: MCS.versions[0], plural: "serviceimports", kind: "ServiceImport")
+
+  /// The same objects in another served version.
+  public func version(_ version: String) -> ResourceType {
+    var out = self
+    out.version = version
+    return out
+  }
+}
