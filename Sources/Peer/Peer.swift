@@ -26,12 +26,14 @@ public struct Peer: Sendable {
   var unstored: Set<Digest> = []
   /// What this cluster's reconcilers want, by register; written anew when the state differs.
   var wanted: [RegisterName: Value?] = [:]
+  /// By slice, the changeset since which reconcilers cannot act on it.
+  var failing: [String: Digest] = [:]
   var attachment = ScopeAttachment()
   /// What this peer may write to already, where it has been restored from a backup.
   var recovery: Recovery?
   /// Changesets that were not taken since the start.
   public internal(set) var rejectedCount: UInt64 = 0
-  /// When round trips are told to the overlays next.
+  /// When round trips are told to the overlays next, and own writes are looked through.
   var overlayDue: Instant = .distantFuture
 
   /// How often overlays follow measured round trips; and how soon they follow members that come.
@@ -94,6 +96,7 @@ public struct Peer: Sendable {
         wanted[RegisterName(scope: register.scope, path: register.path)] = register.value
       }
       publish(now: now, effects: &effects)
+    case .reconciled(let slice, let complaint): quarantine(slice, complaint)
     case .stored(let ids): stored(ids, now: now, effects: &effects)
     case .track(let id, let until): track(id, until: until, now: now, effects: &effects)
     case .streamProbe(let node, let reachable):
@@ -125,6 +128,7 @@ public struct Peer: Sendable {
     if overlayDue <= now.instant {
       overlayDue = now.instant + Self.overlayInterval
       refreshHolders(now: now, effects: &effects)
+      compact(now: now, effects: &effects)
     }
     let instant = now.instant
     func isDue(_ deadline: Instant?) -> Bool { deadline.map { $0 <= instant } ?? false }

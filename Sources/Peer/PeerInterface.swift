@@ -67,6 +67,8 @@ extension Peer {
     case submitted([Changeset], ticket: UInt64)
     /// Makes this cluster's own registers so, where they are not.
     case publish([LocalRegister])
+    /// Reconcilers cannot act on a slice as it is, and why; `nil`: they can again.
+    case reconciled(slice: String, complaint: String?)
     /// These are on disk.
     case stored([Digest])
     /// Tell who else has stored and applied this: `confirmed` comes once for each member.

@@ -41,20 +41,47 @@ extension Peer {
     effects: inout [Effect]
   ) {
     let author = configuration.signer.publicKey
-    var draft = Changeset(
-      id: .zero, body: [], endorsements: [], clusterSet: configuration.genesis.id, scope: scope,
-      under: grant, author: author, time: clock.next(now: now))
+    var draft = self.draft(scope, under: grant, now: now)
     draft.writes = writes.compactMap { path, value in
       state.write(path, value, scope: scope, author: author)
     }
     guard !draft.writes.isEmpty else { return }
+    publish(draft, now: now, effects: &effects)
+  }
+
+  private mutating func draft(_ scope: Scope, under grant: Digest, now: Now) -> Changeset {
+    Changeset(
+      id: .zero, body: [], endorsements: [], clusterSet: configuration.genesis.id, scope: scope,
+      under: grant, author: configuration.signer.publicKey, time: clock.next(now: now))
+  }
+
+  /// Signs and takes a changeset of this peer's own.
+  private mutating func publish(_ draft: Changeset, now: Now, effects: inout [Effect]) {
     var changeset = configuration.seal(draft)
     changeset.endorsements = [
-      Endorsement(key: author, signature: configuration.signer.sign(changeset.signedBytes))
+      Endorsement(
+        key: changeset.author, signature: configuration.signer.sign(changeset.signedBytes))
     ]
     let verdicts = take([changeset], from: nil, .pushed, now: now, effects: &effects)
     if let refused = verdicts.first, refused.outcome.isWorthReporting {
       effects.append(.event(.cannotPublish(refused.outcome.sentence)))
+    }
+  }
+
+  /// Own changesets that show nowhere any more before they are worth a compaction.
+  static let compactionGain = 16
+
+  /// Signs the oldest of its own live writes again, where that lets enough deletions be forgotten.
+  mutating func compact(now: Now, effects: inout [Effect]) {
+    guard let grant = state.ownGrant(of: configuration.signer.publicKey) else { return }
+    for scope in held.keys.sorted() where mayWrite(scope) && knowsOwnWrites(scope) {
+      guard
+        let step = state.compaction(under: grant, scope: scope, gaining: Self.compactionGain)
+      else { continue }
+      var draft = self.draft(scope, under: grant, now: now)
+      draft.writes = step.writes
+      draft.floors = [step.floor]
+      publish(draft, now: now, effects: &effects)
     }
   }
 }

@@ -66,6 +66,19 @@ extension Peer {
     }
   }
 
+  /// Marks the newest change of a slice that reconcilers failed on: whoever looks for what went wrong
+  /// finds it there.
+  mutating func quarantine(_ slice: String, _ complaint: String?) {
+    if let before = failing.removeValue(forKey: slice) { state.endQuarantine(before) }
+    guard let complaint else { return }
+    let newest = state.registers(prefix: "slice/\(slice)")
+      .filter { $0.path == "slice/\(slice)" || $0.path.hasPrefix("slice/\(slice)/") }
+      .map(\.effective).max { ($0.time, $0.changeset) < ($1.time, $1.changeset) }
+    guard let newest else { return }
+    state.quarantine(newest.changeset, because: complaint)
+    failing[slice] = newest.changeset
+  }
+
   mutating func stored(_ ids: [Digest], now: Now, effects: inout [Effect]) {
     unstored.subtract(ids)
     var out: [SyncEffect] = []

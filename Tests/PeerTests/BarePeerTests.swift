@@ -7,9 +7,9 @@ import Testing
 /// One peer of three, with nobody at the other end: what it asks for is in `effects`.
 private struct BarePeer {
   var peer: Peer
-  let set: SimulatedClusterSet
+  var set: SimulatedClusterSet
   let others: [PeerConfiguration]
-  let now = Now(
+  var now = Now(
     instant: Instant(nanoseconds: 1_000_000_000), wallMilliseconds: Simulation.epochMilliseconds)
   var effects: [Peer.Effect] = []
 
@@ -79,5 +79,60 @@ private struct BarePeer {
     }
     #expect(behind(5_000) == 5_000)
     #expect(behind(500) == nil)
+  }
+
+  private static let blue = Scope.slice("blue")
+
+  /// As a member of slice blue, with exports that it made and deleted again.
+  private func churned(_ count: Int) -> BarePeer {
+    var bare = BarePeer()
+    let join = bare.set.byRoot(
+      writes: ["slice/blue", "slice/blue/member/c1"].map {
+        Write(path: $0, value: ["x": 1], counter: 1, context: VersionVector())
+      })
+    bare.handle(.submitted([join], ticket: 1))
+    for value in [["ports": 1], nil] as [Value?] {
+      for number in 0..<count {
+        bare.handle(
+          .publish([
+            LocalRegister(
+              scope: Self.blue, path: "slice/blue/export/c1/shop/s\(number)", value: value)
+          ]))
+      }
+    }
+    return bare
+  }
+
+  @Test func ownDeletionsAreForgottenWhenThereAreMany() {
+    for (count, isWorthIt) in [(20, true), (4, false)] {
+      var bare = churned(count)
+      let before = bare.peer.state.comparedCount(Self.blue)
+      #expect(before == count)
+      bare.now = Now(
+        instant: bare.now.instant + .seconds(61),
+        wallMilliseconds: bare.now.wallMilliseconds + 61_000)
+      bare.handle(.tick)
+      #expect((bare.peer.state.comparedCount(Self.blue) < before) == isWorthIt)
+      #expect(bare.stored == (isWorthIt ? 1 : 0))
+      // Once is enough.
+      bare.now = Now(
+        instant: bare.now.instant + .seconds(61),
+        wallMilliseconds: bare.now.wallMilliseconds + 61_000)
+      bare.handle(.tick)
+      #expect(bare.stored == 0)
+    }
+  }
+
+  @Test func aSliceThatCannotBeServedNamesItsNewestChange() {
+    var bare = churned(0)
+    let newest = bare.set.byRoot(writes: [
+      Write(path: "slice/blue/qos", value: ["x": 1], counter: 1, context: VersionVector())
+    ])
+    bare.handle(.submitted([newest], ticket: 2))
+    bare.handle(.reconciled(slice: "blue", complaint: "no room"))
+    #expect(bare.peer.state.logEntry(newest.id)?.quarantine == "no room")
+    #expect(bare.peer.state.quarantined.count == 1)
+    bare.handle(.reconciled(slice: "blue", complaint: nil))
+    #expect(bare.peer.state.quarantined.isEmpty)
   }
 }

@@ -16,9 +16,10 @@ extension ReplicatedState {
   /// delete nothing, writes that others have covered) is gone afterwards.
   ///
   /// The draft belongs under the same grant, by its subject, with a new HLC. `nil`: it would gain less
-  /// than half of what it would sign.
+  /// than half of what it would sign, or less than so many changesets.
   public func compaction(
-    under grant: Digest, scope: Scope, batch: Int = StateLimits.compactionBatch
+    under grant: Digest, scope: Scope, batch: Int = StateLimits.compactionBatch,
+    gaining least: Int = 1
   ) -> ResigningStep? {
     guard let parent = engine.nodes[grant], engine.grants[Int(parent)].heedsOwnFloors,
       let number = index.numbers[scope],
@@ -35,7 +36,7 @@ extension ReplicatedState {
       }
       return true
     }
-    guard draft.vanished > 0, draft.vanished * 2 >= draft.looked else { return nil }
+    guard draft.vanished >= max(least, 1), draft.vanished * 2 >= draft.looked else { return nil }
     let floor = Floor(
       grant: grant, time: end ?? HybridTime(rawValue: draft.latest.rawValue + 1),
       keep: draft.kept.sorted())

@@ -60,15 +60,20 @@ public final class Gateway: Sendable {
   /// Makes devices and sessions what the plan says. TUN devices are made in the network namespace
   /// of the calling thread. Idempotent: what failed is tried again; a changed identity is a
   /// rotation; what is missing ends at once.
-  public func apply(_ plan: GatewayPlan) {
-    state.lock.withLock { state in
-      guard !stopEvent.isSignalled else { return }
+  ///
+  /// - Returns: by slice, why it cannot be served.
+  @discardableResult
+  public func apply(_ plan: GatewayPlan) -> [String: String] {
+    let failures = state.lock.withLock { state -> [String: String] in
+      guard !stopEvent.isSignalled else { return [:] }
       let rotated = trust.update(plan)
       state.setSlices(plan.slices)
       state.handle(.configure(state.links(of: plan)))
       for slice in rotated { state.handle(.renew(slice: slice)) }
+      return state.failures
     }
     inbox.event.signal()
+    return failures
   }
 
   /// Takes a new leaf for a slice: a full handshake beside each live session, then the switch.

@@ -97,6 +97,9 @@ struct GatewayState {
     receive.state.withLock { $0.devices[slice.number] = descriptor }
   }
 
+  /// By slice, why it is not served.
+  var failures: [String: String] { slices.compactMapValues(\.failure) }
+
   /// The links of a plan whose slice is served here.
   func links(of plan: GatewayPlan) -> [LinkConfig] {
     plan.peers.compactMap { peer in

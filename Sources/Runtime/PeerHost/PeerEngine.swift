@@ -127,6 +127,11 @@ final class PeerEngine: Sendable {
     loop.execute { self.handle(.publish(registers)) }
   }
 
+  /// Reconcilers cannot act on a slice as it is, or (`nil`) they can again.
+  func report(slice: String, complaint: String?) {
+    loop.execute { self.handle(.reconciled(slice: slice, complaint: complaint)) }
+  }
+
   func leave() async {
     try? await loop.submit { self.handle(.leave) }.get()
   }

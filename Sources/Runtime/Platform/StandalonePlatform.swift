@@ -29,7 +29,11 @@ final class StandalonePlatform: Sendable {
     var gateway: Gateway?
     var gatewayProblem: String?
     var leaves: [String: Leaf] = [:]
-    var rules: String?
+    var rules = RuleLoader()
+    /// Slices that could not be served, as last told to the peer.
+    var failing: [String: String] = [:]
+    /// By slice, why the gateway does not serve it.
+    var gatewayRefusals: [String: String] = [:]
     var allocations = ""
     var latest: PlatformPlan?
     var isDirty = false
@@ -94,7 +98,7 @@ final class StandalonePlatform: Sendable {
     }
     await dns.stop()
     gateway?.stop()
-    if state.withLock({ $0.rules != nil }) {
+    if state.withLock({ !$0.rules.inForce.isEmpty }) {
       try? await CommandRunner.run("nft", ["-f", "-"], input: NodeRules.removal)
     }
   }
@@ -192,6 +196,7 @@ final class StandalonePlatform: Sendable {
     keepAllocations()
     applyGateway(plan)
     await loadRules(plan.nodes)
+    reportFailures()
     dns.serve(plan.names)
     // Others learn of endpoints when this side is ready for them.
     if !plan.publications.isEmpty { engine.publish(plan.publications) }
@@ -268,7 +273,9 @@ final class StandalonePlatform: Sendable {
           certificateAuthority: tunnel.certificateAuthority, spiffeURI: remote.uri,
           remoteBlocks: [tunnel.block]))
     }
-    gateway.apply(out)
+    let refusals = gateway.apply(out)
+    state.withLock { $0.gatewayRefusals = refusals }
+    if !refusals.isEmpty { wakeAgain() }
   }
 
   /// The slice's leaf: the one in use, or a new one where the slice's rotation is due.
@@ -304,16 +311,42 @@ final class StandalonePlatform: Sendable {
 
   // MARK: Node
 
-  private func loadRules(_ nodes: [NodeSlice]) async {
-    let script = nodes.isEmpty ? nil : NodeRules.script(nodes)
-    guard script != state.withLock({ $0.rules }) else { return }
+  /// What failed for a reason of this machine may work in a moment.
+  private func wakeAgain() {
+    loop.scheduleTask(in: .seconds(1)) { [weak self] in self?.wake() }
+  }
+
+  private func loadRules(_ slices: [NodeSlice]) async {
+    // Passes run one after the other: nobody else changes it meanwhile.
+    let before = state.withLock { $0.rules }
+    var rules = before
     do throws(CommandError) {
-      if script != nil { try Sysctl.forward() }
-      try await CommandRunner.run("nft", ["-f", "-"], input: script ?? NodeRules.removal)
-      state.withLock { $0.rules = script }
+      if !slices.isEmpty { try Sysctl.forward() }
+      try await rules.load(slices) { action, script throws(CommandError) in
+        let arguments = action == .check ? ["-c", "-f", "-"] : ["-f", "-"]
+        try await CommandRunner.run("nft", arguments, input: script)
+      }
     } catch {
       logger.error("packet rules are not in force", metadata: ["why": "\(error)"])
-      loop.scheduleTask(in: .seconds(1)) { [weak self] in self?.wake() }
+      wakeAgain()
+    }
+    for (slice, refusal) in rules.refused where before.refused[slice] != refusal {
+      logger.error("slice not served", metadata: ["slice": "\(slice)", "why": "\(refusal.reason)"])
+    }
+    state.withLock { $0.rules = rules }
+  }
+
+  /// Tells the peer which slices could not be made so, and which can again, each once.
+  private func reportFailures() {
+    let (failing, before) = state.withLock { state in
+      var failing = state.gatewayRefusals
+      for (slice, refusal) in state.rules.refused { failing[slice] = refusal.reason }
+      defer { state.failing = failing }
+      return (failing, state.failing)
+    }
+    for slice in Set(failing.keys).union(before.keys).sorted()
+    where failing[slice] != before[slice] {
+      engine.report(slice: slice, complaint: failing[slice])
     }
   }
 
