@@ -21,7 +21,7 @@ import Testing
 
     func run(_ action: RuleLoader.Action, _ script: String) throws(CommandError) {
       runs += 1
-      if script.contains("src-bad"), script.contains("0.0.0.0, 0.0.0.1") {
+      if script.contains("src-bad"), script.contains("{ 0.0.0.0, 0.0.0.1 }") {
         throw CommandError(command: "nft", reason: "too bad")
       }
       if action == .load { loaded.append(script) }
