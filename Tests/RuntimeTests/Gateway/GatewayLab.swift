@@ -76,6 +76,7 @@ final class GatewayLab: Sendable {
 
   /// Runs in a namespace, on a thread of its own: sockets and devices belong to the namespace of the
   /// thread that makes them, and threads started there inherit it.
+  @discardableResult
   func inside<T: Sendable>(
     _ namespace: String, _ body: @escaping @Sendable () throws -> T
   ) throws -> T {
