@@ -44,6 +44,7 @@ let package = Package(
   products: [
     .executable(name: "starlingd", targets: ["starlingd"]),
     .executable(name: "starling", targets: ["starling"]),
+    .executable(name: "starling-gateway", targets: ["starling-gateway"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -130,6 +131,13 @@ let package = Package(
       name: "starling",
       dependencies: [
         "Base", "Replication", "Runtime", "Slices", "Wire",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: settings, linkerSettings: executable),
+    // The gateway tunnel as a process of its own.
+    .executableTarget(
+      name: "starling-gateway",
+      dependencies: [
+        "Base", "Runtime",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: settings, linkerSettings: executable),
 

@@ -7,6 +7,7 @@
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -32,15 +33,28 @@ static int copy_name(char *to, const char *name) {
   return 0;
 }
 
-int starling_tun_open(const char *name) {
+/* Newer than many systems' headers: UDP datagrams of one size in one packet (Linux 6.2). */
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
+int starling_tun_open(const char *name, int *cuts_udp) {
   struct ifreq request;
   memset(&request, 0, sizeof request);
   int result = copy_name(request.ifr_name, name);
   if (result < 0) return result;
   int file = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
   if (file < 0) return -errno;
-  request.ifr_flags = IFF_TUN | IFF_NO_PI;
+  request.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
+  unsigned long tcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
   if (ioctl(file, TUNSETIFF, &request) < 0) {
+    result = -errno;
+    close(file);
+    return result;
+  }
+  *cuts_udp = ioctl(file, TUNSETOFFLOAD, tcp | TUN_F_USO4 | TUN_F_USO6) == 0;
+  if (!*cuts_udp && ioctl(file, TUNSETOFFLOAD, tcp) < 0) {
     result = -errno;
     close(file);
     return result;
@@ -171,6 +185,9 @@ int starling_udp_open(const struct starling_endpoint *local, int is_v6) {
     setsockopt(file, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
   if (setsockopt(file, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) < 0)
     setsockopt(file, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+  /* Joined datagrams; without it they come one by one. */
+  int on = 1;
+  setsockopt(file, IPPROTO_UDP, UDP_GRO, &on, sizeof on);
   if (bind(file, (const struct sockaddr *)local->raw, local->length) < 0) {
     int result = -errno;
     close(file);
@@ -195,81 +212,6 @@ int starling_udp_send(int socket, const void *bytes, size_t count,
   ssize_t sent = sendto(socket, bytes, count, MSG_NOSIGNAL, (const struct sockaddr *)to->raw,
                         to->length);
   return sent < 0 ? -errno : (int)sent;
-}
-
-struct starling_batch {
-  unsigned capacity;
-  unsigned buffer_size;
-  uint8_t *buffers;
-  struct mmsghdr *headers;
-  struct iovec *vectors;
-  struct starling_endpoint *endpoints;
-};
-
-struct starling_batch *starling_batch_create(unsigned capacity, unsigned buffer_size) {
-  struct starling_batch *batch = calloc(1, sizeof *batch);
-  if (!batch) return NULL;
-  batch->capacity = capacity;
-  batch->buffer_size = buffer_size;
-  batch->buffers = calloc(capacity, buffer_size);
-  batch->headers = calloc(capacity, sizeof *batch->headers);
-  batch->vectors = calloc(capacity, sizeof *batch->vectors);
-  batch->endpoints = calloc(capacity, sizeof *batch->endpoints);
-  if (!batch->buffers || !batch->headers || !batch->vectors || !batch->endpoints) {
-    starling_batch_destroy(batch);
-    return NULL;
-  }
-  for (unsigned i = 0; i < capacity; i++) {
-    batch->vectors[i].iov_base = batch->buffers + (size_t)i * buffer_size;
-    batch->headers[i].msg_hdr.msg_iov = &batch->vectors[i];
-    batch->headers[i].msg_hdr.msg_iovlen = 1;
-    batch->headers[i].msg_hdr.msg_name = batch->endpoints[i].raw;
-  }
-  return batch;
-}
-
-void starling_batch_destroy(struct starling_batch *batch) {
-  if (!batch) return;
-  free(batch->buffers);
-  free(batch->headers);
-  free(batch->vectors);
-  free(batch->endpoints);
-  free(batch);
-}
-
-uint8_t *starling_batch_buffer(const struct starling_batch *batch, unsigned index) {
-  return batch->vectors[index].iov_base;
-}
-
-unsigned starling_batch_length(const struct starling_batch *batch, unsigned index) {
-  return batch->headers[index].msg_hdr.msg_flags & MSG_TRUNC ? 0 : batch->headers[index].msg_len;
-}
-
-void starling_batch_source(const struct starling_batch *batch, unsigned index,
-                           struct starling_endpoint *source) {
-  *source = batch->endpoints[index];
-  source->length = batch->headers[index].msg_hdr.msg_namelen;
-}
-
-void starling_batch_set(struct starling_batch *batch, unsigned index, unsigned length,
-                        const struct starling_endpoint *to) {
-  batch->vectors[index].iov_len = length;
-  batch->endpoints[index] = *to;
-  batch->headers[index].msg_hdr.msg_namelen = to->length;
-}
-
-int starling_batch_receive(struct starling_batch *batch, int socket) {
-  for (unsigned i = 0; i < batch->capacity; i++) {
-    batch->vectors[i].iov_len = batch->buffer_size;
-    batch->headers[i].msg_hdr.msg_namelen = sizeof batch->endpoints[i].raw;
-  }
-  int count = recvmmsg(socket, batch->headers, batch->capacity, MSG_DONTWAIT, NULL);
-  return count < 0 ? -errno : count;
-}
-
-int starling_batch_send(struct starling_batch *batch, int socket, unsigned first, unsigned count) {
-  int sent = sendmmsg(socket, batch->headers + first, count, MSG_DONTWAIT | MSG_NOSIGNAL);
-  return sent < 0 ? -errno : sent;
 }
 
 int starling_event_create(void) {

@@ -12,6 +12,10 @@ public struct InnerPacket: Hashable, Sendable {
   public var payloadOffset: Int
   /// False for every fragment but a first one: no ports to read.
   public var hasPorts: Bool
+  /// A part of an IPv4 packet. (IPv6 fragments show in `transport`.)
+  public var isFragment: Bool
+
+  public var isV4: Bool { source.family == .v4 }
 
   /// `nil` unless it is one whole IPv4 or IPv6 packet: version, header length and total length are
   /// checked against the bytes that are there. Never traps.
@@ -20,21 +24,24 @@ public struct InnerPacket: Hashable, Sendable {
     switch packet[0] >> 4 {
     case 4:
       let headerLength = Int(packet[0] & 0x0f) * 4
-      let total = Int(Self.u16(packet, 2))
+      let total = Int(packet.network16(2))
       guard headerLength >= 20, total >= headerLength, total == packet.count else { return nil }
-      source = IPAddress(v4: Self.u32(packet, 12))
-      destination = IPAddress(v4: Self.u32(packet, 16))
+      source = IPAddress(v4: packet.network32(12))
+      destination = IPAddress(v4: packet.network32(16))
       transport = packet[9]
       trafficClass = packet[1]
       payloadOffset = headerLength
-      hasPorts = Self.u16(packet, 6) & 0x1fff == 0
+      // More fragments, or an offset.
+      isFragment = packet.network16(6) & 0x3fff != 0
+      hasPorts = packet.network16(6) & 0x1fff == 0
     case 6:
-      guard packet.count >= 40, Int(Self.u16(packet, 4)) + 40 == packet.count else { return nil }
+      guard packet.count >= 40, Int(packet.network16(4)) + 40 == packet.count else { return nil }
       source = IPAddress(v6: Self.u128(packet, 8))
       destination = IPAddress(v6: Self.u128(packet, 24))
       transport = packet[6]
       trafficClass = packet[0] << 4 | packet[1] >> 4
       payloadOffset = 40
+      isFragment = false
       hasPorts = true
     default:
       return nil
@@ -54,7 +61,7 @@ public struct InnerPacket: Hashable, Sendable {
     if hasPorts, transport == 6 || transport == 17 || transport == 132,
       packet.count >= payloadOffset + 4
     {
-      add(UInt64(Self.u32(packet, payloadOffset)))
+      add(UInt64(packet.network32(payloadOffset)))
     }
     return InnerPacket.mix(hash)
   }
@@ -65,14 +72,6 @@ public struct InnerPacket: Hashable, Sendable {
     z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
     z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
     return z ^ (z >> 31)
-  }
-
-  private static func u16(_ packet: UnsafeRawBufferPointer, _ offset: Int) -> UInt16 {
-    UInt16(bigEndian: packet.loadUnaligned(fromByteOffset: offset, as: UInt16.self))
-  }
-
-  private static func u32(_ packet: UnsafeRawBufferPointer, _ offset: Int) -> UInt32 {
-    UInt32(bigEndian: packet.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
   }
 
   private static func u128(_ packet: UnsafeRawBufferPointer, _ offset: Int) -> UInt128 {

@@ -15,6 +15,8 @@ public struct PacketHeader: Hashable, Sendable {
   /// Bytes that the tunnel adds to an inner packet, before UDP and IP.
   public static let overhead = size + tagSize
   public static let version: UInt8 = 1
+  /// The inner TCP or UDP checksum is left to the receiver.
+  public static let partialChecksum: UInt8 = 0b0000_0001
   /// Bit 0: inner checksum partial. Bits 4 and 5: traffic class.
   public static let knownFlags: UInt8 = 0b0011_0001
 

@@ -88,8 +88,8 @@ public struct ReceiveTable: Sendable {
 
   public enum Acceptance: Sendable {
     case drop(TunnelDrop)
-    /// An inner packet for the slice's device.
-    case deliver(device: Int)
+    /// An inner packet for the slice's device; a failure there counts in the figures of `link`.
+    case deliver(InnerPacket, device: Int, link: Int)
     /// A session message for the control path.
     case control
   }
@@ -119,7 +119,7 @@ public struct ReceiveTable: Sendable {
     let link = sessions[slot].link
     links[link].packets &+= 1
     links[link].bytes &+= UInt64(content.count)
-    return .deliver(device: sessions[slot].device)
+    return .deliver(inner, device: sessions[slot].device, link: link)
   }
 
   /// The epoch that a ticket belongs to, in full.
@@ -135,9 +135,9 @@ public struct ReceiveTable: Sendable {
     strays.drop(reason)
   }
 
-  /// A packet that `accept` let through could not be written to the device.
-  public mutating func deviceFailed(_ ticket: Ticket) {
-    links[sessions[ticket.session.slot].link].drop(.deviceFailed)
+  /// Packets that `accept` let through went no further.
+  public mutating func dropDelivered(_ reason: TunnelDrop, link: Int, packets: Int = 1) {
+    links[link].drop(reason, packets)
   }
 
   private mutating func stray(_ reason: TunnelDrop) -> Admission {

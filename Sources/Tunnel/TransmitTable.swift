@@ -50,6 +50,7 @@ public struct TransmitTable: Sendable {
 
   /// What to seal with.
   public struct Ticket: Sendable {
+    /// Of the first packet; the counters of those behind it follow.
     public let header: PacketHeader
     public let session: SessionID
     /// Index of the cipher, below `cipherCapacity`.
@@ -68,42 +69,61 @@ public struct TransmitTable: Sendable {
     _ packet: UnsafeRawBufferPointer, device: Int, lane: Int
   ) -> Admission {
     guard let inner = InnerPacket(packet) else { return stray(.badInnerPacket) }
+    return admit(
+      inner, packet, segments: 1, bytes: packet.count, flags: 0, device: device, lane: lane)
+  }
+
+  /// Hands out the counters of `segments` packets of one flow with `bytes` in all, all or none.
+  /// `packet` is what `inner` was read from.
+  public mutating func admit(
+    _ inner: InnerPacket, _ packet: UnsafeRawBufferPointer, segments: Int, bytes: Int,
+    flags: UInt8, device: Int, lane: Int
+  ) -> Admission {
     guard device < routes.count, let route = find(inner.destination, device) else {
-      return stray(.noRoute)
+      return stray(.noRoute, segments)
     }
-    guard let target = choose(route, device, inner, packet) else { return stray(.noSession) }
+    guard let target = choose(route, device, inner, packet) else {
+      return stray(.noSession, segments)
+    }
     let admission = take(
-      target, lane: lane, kind: .data, flags: 0, count: packet.count)
+      target, lane: lane, kind: .data, flags: flags, segments: segments, bytes: bytes)
     if case .seal = admission {
       let link = sessions[target.slot].link
-      links[link].packets &+= 1
-      links[link].bytes &+= UInt64(packet.count)
+      links[link].packets &+= UInt64(segments)
+      links[link].bytes &+= UInt64(bytes)
     }
     return admission
+  }
+
+  /// A packet of a device that was dropped before it was routed.
+  public mutating func count(_ reason: TunnelDrop) {
+    strays.drop(reason)
   }
 
   /// Hands out a counter of the control lane for a session message of `count` bytes.
   public mutating func admitControl(_ id: SessionID, count: Int) -> Admission {
     take(
-      id, lane: Int(TunnelLimits.controlLane), kind: .session, flags: 0, count: count)
+      id, lane: Int(TunnelLimits.controlLane), kind: .session, flags: 0, segments: 1,
+      bytes: count)
   }
 
   private mutating func take(
-    _ id: SessionID, lane: Int, kind: PacketKind, flags: UInt8, count: Int
+    _ id: SessionID, lane: Int, kind: PacketKind, flags: UInt8, segments: Int, bytes: Int
   ) -> Admission {
     let slot = id.slot
-    guard isOpen(id), sessions[slot].hasKeys else { return stray(.noSession) }
+    guard isOpen(id), sessions[slot].hasKeys else { return stray(.noSession, segments) }
     let control = kind == .session
-    guard control || lane < sessions[slot].lanes else { return drop(.unknownLane, slot) }
+    guard control || lane < sessions[slot].lanes else { return drop(.unknownLane, slot, segments) }
     // Session messages go on after the hard stop: they are what ends it.
-    guard control || !sessions[slot].halted else { return drop(.keyExpired, slot) }
+    guard control || !sessions[slot].halted else { return drop(.keyExpired, slot, segments) }
     let state = slot * CipherSlot.lanes + (control ? sessions[slot].lanes : lane)
-    let blocks = UInt64((count + 15) / 16 + 1)
-    guard lanes[state].next < TunnelLimits.hardPackets,
+    // Each packet begins a block of its own, and its tag takes one.
+    let blocks = UInt64(bytes / 16 + segments * 2)
+    guard lanes[state].next + UInt64(segments) <= TunnelLimits.hardPackets,
       lanes[state].blocks + blocks <= TunnelLimits.hardBlocks
-    else { return drop(.keyExhausted, slot) }
+    else { return drop(.keyExhausted, slot, segments) }
     let sequence = lanes[state].next
-    lanes[state].next += 1
+    lanes[state].next += UInt64(segments)
     lanes[state].blocks += blocks
     var wantsRekey = false
     if !sessions[slot].askedForRekey,
@@ -125,10 +145,10 @@ public struct TransmitTable: Sendable {
         wantsRekey: wantsRekey))
   }
 
-  /// The datagram of a ticket could not be sent.
-  public mutating func sendFailed(_ session: SessionID, tooBig: Bool) {
+  /// Datagrams of a ticket could not be sent.
+  public mutating func sendFailed(_ session: SessionID, tooBig: Bool, packets: Int = 1) {
     guard isOpen(session) else { return }
-    links[sessions[session.slot].link].drop(tooBig ? .tooBig : .sendFailed)
+    links[sessions[session.slot].link].drop(tooBig ? .tooBig : .sendFailed, packets)
   }
 
   /// Binary search for the last prefix at or before the address; blocks do not overlap.
@@ -164,13 +184,13 @@ public struct TransmitTable: Sendable {
     return best?.target
   }
 
-  private mutating func stray(_ reason: TunnelDrop) -> Admission {
-    strays.drop(reason)
+  private mutating func stray(_ reason: TunnelDrop, _ packets: Int = 1) -> Admission {
+    strays.drop(reason, packets)
     return .drop(reason)
   }
 
-  private mutating func drop(_ reason: TunnelDrop, _ slot: Int) -> Admission {
-    links[sessions[slot].link].drop(reason)
+  private mutating func drop(_ reason: TunnelDrop, _ slot: Int, _ packets: Int) -> Admission {
+    links[sessions[slot].link].drop(reason, packets)
     return .drop(reason)
   }
 

@@ -61,7 +61,7 @@ public struct TrafficCounters: Hashable, Sendable {
 
   public init() {}
 
-  public mutating func drop(_ reason: TunnelDrop) {
-    drops[reason.rawValue] &+= 1
+  public mutating func drop(_ reason: TunnelDrop, _ packets: Int = 1) {
+    drops[reason.rawValue] &+= UInt64(packets)
   }
 }

@@ -30,6 +30,9 @@ public enum TunnelLimits {
   public static let name = 253
   /// Counts behind the lane number: 56 bits.
   public static let counter: UInt64 = (1 << 56) - 1
+  /// Payload of the segments that packets are cut into or merged from: below this a 64 KiB packet
+  /// would be thousands of them.
+  public static let leastSegment = 32
   /// Packets under one key: asks for the next epoch, and stops (`tunnel.md`).
   public static let softPackets: UInt64 = 1 << 27
   public static let hardPackets: UInt64 = 1 << 28

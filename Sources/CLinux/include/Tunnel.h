@@ -6,8 +6,10 @@
 /* What the gateway's tunnels need of the kernel and Swift cannot import: ioctls, message headers,
    socket addresses. Functions return a value >= 0, or -errno. */
 
-/// Opens (makes) a TUN device without packet information, non-blocking; gives its descriptor.
-int starling_tun_open(const char *name);
+/// Opens (makes) a TUN device without packet information but with virtio headers, non-blocking, that
+/// leaves checksums and the cutting of TCP to us, and of UDP where `cuts_udp` says so; gives its
+/// descriptor.
+int starling_tun_open(const char *name, int *cuts_udp);
 /// Sets the MTU and brings the interface up.
 int starling_link_up(const char *name, int mtu);
 /// Assigns an address of 4 or 16 bytes to an interface.
@@ -34,20 +36,31 @@ int starling_udp_local(int socket, struct starling_endpoint *local);
 int starling_udp_send(int socket, const void *bytes, size_t count,
                       const struct starling_endpoint *to);
 
-/// Datagrams that are received or sent with one call. Buffers are laid out once.
-struct starling_batch;
-struct starling_batch *starling_batch_create(unsigned capacity, unsigned buffer_size);
-void starling_batch_destroy(struct starling_batch *batch);
-uint8_t *starling_batch_buffer(const struct starling_batch *batch, unsigned index);
-unsigned starling_batch_length(const struct starling_batch *batch, unsigned index);
-void starling_batch_source(const struct starling_batch *batch, unsigned index,
-                           struct starling_endpoint *source);
-void starling_batch_set(struct starling_batch *batch, unsigned index, unsigned length,
-                        const struct starling_endpoint *to);
-/// Receives up to the capacity without waiting; gives the count. Truncated datagrams have length 0.
-int starling_batch_receive(struct starling_batch *batch, int socket);
-/// Sends datagrams from `first` on; gives how many were taken, at least one, or -errno of the first.
-int starling_batch_send(struct starling_batch *batch, int socket, unsigned first, unsigned count);
+/// Receives many datagrams with one call. Each message is one datagram, or several of one size and
+/// source that the kernel joined (UDP_GRO). Buffers are laid out once.
+struct starling_receiver;
+struct starling_receiver *starling_receiver_create(unsigned capacity);
+void starling_receiver_destroy(struct starling_receiver *receiver);
+/// Receives up to `count` messages without waiting; gives how many.
+int starling_receiver_receive(struct starling_receiver *receiver, int socket, unsigned count);
+/// A message: its bytes, their count (0 where it was cut off), and the size of each datagram in it
+/// but the last, which may be shorter.
+uint8_t *starling_receiver_message(const struct starling_receiver *receiver, unsigned index,
+                                   unsigned *length, unsigned *segment);
+void starling_receiver_source(const struct starling_receiver *receiver, unsigned index,
+                              struct starling_endpoint *source);
+
+/// Sends many messages with one call; each is one datagram, or several of one size that the kernel
+/// (or the device) cuts (UDP_SEGMENT).
+struct starling_sender;
+struct starling_sender *starling_sender_create(unsigned capacity);
+void starling_sender_destroy(struct starling_sender *sender);
+/// `segment` 0: one datagram. The bytes stay the caller's, the endpoint is copied.
+void starling_sender_set(struct starling_sender *sender, unsigned index, void *bytes,
+                         unsigned length, unsigned segment, const struct starling_endpoint *to);
+/// Sends messages from `first` on; gives how many were taken, at least one, or -errno of the first.
+int starling_sender_send(struct starling_sender *sender, int socket, unsigned first,
+                         unsigned count);
 
 /// An event that wakes a thread out of `poll`.
 int starling_event_create(void);

@@ -51,7 +51,7 @@ struct GatewayState {
   mutating func setSlices(_ configs: [TunnelSliceConfig]) {
     let wanted = Dictionary(configs.map { ($0.slice, $0) }, uniquingKeysWith: { first, _ in first })
     for (name, slice) in slices.sorted(by: { $0.key < $1.key }) where wanted[name] == nil {
-      receive.state.withLock { $0.devices[slice.number] = -1 }
+      receive.state.withLock { $0.setDevice(nil, number: slice.number) }
       slices[name] = nil
     }
     for (name, config) in wanted.sorted(by: { $0.key < $1.key }) {
@@ -93,8 +93,7 @@ struct GatewayState {
     }
     slice.config = config
     slices[name] = slice
-    let descriptor = slice.device?.descriptor ?? -1
-    receive.state.withLock { $0.devices[slice.number] = descriptor }
+    receive.state.withLock { $0.setDevice(slice.device, number: slice.number) }
   }
 
   /// By slice, why it is not served.
@@ -127,23 +126,23 @@ struct GatewayState {
     case .open(let opening):
       open(opening)
     case .close(let id):
-      receive.state.withLock { $0.free($0.table.close(id)) }
-      transmit.state.withLock { $0.free($0.table.close(id)) }
+      receive.state.withLock { $0.ciphers.free($0.table.close(id)) }
+      transmit.state.withLock { $0.ciphers.free($0.table.close(id)) }
     case .setBlocks(let id, let local, let remote):
       receive.state.withLock { $0.table.setBlocks(id, local: local, remote: remote) }
     case .installReceive(let id, let epoch, let keys):
       receive.state.withLock { state in
         guard let first = state.table.install(id, epoch: epoch) else { return }
-        state.install(keys, at: first)
+        state.ciphers.install(keys, at: first, capacity: state.table.cipherCapacity)
       }
     case .installSend(let id, let epoch, let keys):
       transmit.state.withLock { state in
         guard let (first, obsolete) = state.table.install(id, epoch: epoch) else { return }
-        state.free(obsolete)
-        state.install(keys, at: first)
+        state.ciphers.free(obsolete)
+        state.ciphers.install(keys, at: first, capacity: state.table.cipherCapacity)
       }
     case .removeReceive(let id, let epoch):
-      receive.state.withLock { $0.free($0.table.remove(id, epoch: epoch)) }
+      receive.state.withLock { $0.ciphers.free($0.table.remove(id, epoch: epoch)) }
     case .halt(let id):
       transmit.state.withLock { $0.table.halt(id) }
     case .routes(let slice, let routes):
@@ -166,8 +165,7 @@ struct GatewayState {
 
   private func sendMessage(_ bytes: [UInt8], _ id: SessionID) {
     guard let (datagram, target) = transmit.state.withLock({ $0.seal(bytes, id) }) else { return }
-    var to = target
-    _ = starling_udp_send(port.descriptor, datagram, datagram.count, &to)
+    port.send(datagram, to: target)
   }
 
   private mutating func note(_ event: TunnelEvent) {

@@ -4,31 +4,21 @@ internal import Glibc
 internal import Synchronization
 internal import Tunnel
 
-/// TUN to UDP: one thread that reads the slices' devices, seals what `TransmitTable` routes, and
-/// sends it in batches: a batch goes when it is full or when the device has nothing more to say.
+/// TUN to UDP: one thread that reads the slices' devices, cuts super-packets, seals what
+/// `TransmitTable` routes, and sends it in trains: when enough is there for one system call, or when
+/// the device has nothing more to say.
 final class TransmitPlane: Sendable {
-  /// This thread's lane: no other thread seals data under its keys.
-  static let lane = 0
-
-  struct State {
-    var table = TransmitTable()
-    /// Beside the table, by its cipher index.
-    var ciphers: [PacketCipher?] = []
-    /// Where a session's packets go, by its slot.
-    var targets: [starling_endpoint] = []
-  }
-
-  struct Device: Sendable {
-    var number: Int
-    var device: TunnelDevice
-  }
-
-  let state = Mutex(State())
+  let state = Mutex(TransmitState())
   private let devices = Mutex<[Device]>([])
   private let port: TunnelPort
   private let inbox: ControlInbox
   private let stop: WakeEvent
   private let changed: WakeEvent
+
+  struct Device: Sendable {
+    var number: Int
+    var device: TunnelDevice
+  }
 
   init(port: TunnelPort, inbox: ControlInbox, stop: WakeEvent) throws(GatewayError) {
     self.port = port
@@ -38,9 +28,7 @@ final class TransmitPlane: Sendable {
   }
 
   deinit {
-    state.withLock { state in
-      for cipher in state.ciphers { cipher?.free() }
-    }
+    state.withLock { $0.ciphers.freeAll() }
   }
 
   /// Reads these devices from now on; the thread lets go of the others.
@@ -51,9 +39,11 @@ final class TransmitPlane: Sendable {
 
   /// The thread's life: until `stop` is signalled.
   func run() {
-    guard let batch = DatagramBatch() else { return }
-    defer { batch.destroy() }
-    var sessions = [SessionID](repeating: SessionID(index: 0), count: GatewayLimits.batch)
+    guard var trains = DatagramTrains() else { return }
+    defer { trains.destroy() }
+    let buffer = UnsafeMutableRawBufferPointer.allocate(
+      byteCount: VirtioHeader.size + GatewayLimits.largestPacket, alignment: 64)
+    defer { buffer.deallocate() }
     var current: [Device] = []
     var waits: [pollfd] = []
     while !stop.isSignalled {
@@ -65,110 +55,84 @@ final class TransmitPlane: Sendable {
       }
       _ = poll(&waits, nfds_t(waits.count), -1)
       for index in current.indices where waits[index + 2].revents != 0 {
-        pump(current[index], batch, &sessions)
+        pump(current[index].device.descriptor, current[index].number, buffer, &trains)
       }
     }
   }
 
-  /// Reads one batch of a device, at most: the devices take turns.
-  private func pump(_ device: Device, _ batch: DatagramBatch, _ sessions: inout [SessionID]) {
-    var count = 0
-    for _ in 0..<GatewayLimits.batch {
-      guard let bytes = batch.bytes(count) else { break }
-      let room = GatewayLimits.buffer - PacketHeader.overhead
-      let length = read(device.device.descriptor, bytes + PacketHeader.size, room)
+  /// Reads what a device has, within a bound: the devices take turns.
+  private func pump(
+    _ descriptor: Int32, _ device: Int, _ buffer: UnsafeMutableRawBufferPointer,
+    _ trains: inout DatagramTrains
+  ) {
+    for _ in 0..<GatewayLimits.reads {
+      let length = read(descriptor, buffer.baseAddress, buffer.count)
       guard length > 0 else { break }
-      let index = count
-      let ticket = state.withLock { $0.seal(batch, index, length, device: device.number) }
-      guard let ticket else { continue }
-      if ticket.wantsRekey { _ = inbox.push([.worn(ticket.session)]) }
-      sessions[count] = ticket.session
-      count += 1
+      let bytes = UnsafeMutableRawBufferPointer(rebasing: buffer[..<length])
+      guard let header = VirtioHeader(UnsafeRawBufferPointer(bytes)),
+        let packet = OutboundPacket(
+          header, UnsafeMutableRawBufferPointer(rebasing: bytes[VirtioHeader.size...]))
+      else {
+        state.withLock { $0.table.count(.badInnerPacket) }
+        continue
+      }
+      var next = 0
+      while next < packet.count {
+        var worn: SessionID?
+        next = state.withLock { $0.seal(packet, from: next, device: device, &trains, &worn) }
+        if let worn { _ = inbox.push([.worn(worn)]) }
+        // The packet did not fit whole, or there is enough for one system call.
+        if next < packet.count || trains.used >= GatewayLimits.flush { flush(&trains) }
+      }
     }
-    if count > 0 { send(batch, count, sessions) }
+    flush(&trains)
   }
 
-  private func send(_ batch: DatagramBatch, _ count: Int, _ sessions: [SessionID]) {
+  private func flush(_ trains: inout DatagramTrains) {
     var first = 0
-    while first < count {
-      let sent = batch.send(port, first: first, count: count - first)
-      if sent > 0 {
-        first += Int(sent)
-      } else if sent == -EAGAIN, waitForRoom() {
-        continue
-      } else if sent == -EINTR {
-        continue
-      } else {
-        // This one cannot be sent; those behind it may go elsewhere.
-        let session = sessions[first]
-        state.withLock { $0.table.sendFailed(session, tooBig: sent == -EMSGSIZE) }
+    while first < trains.count {
+      guard trains[first].isWhole else {
+        sendSingly(trains, first)
         first += 1
+        continue
       }
-    }
-  }
-
-  /// The socket's buffer is full: the senders behind the TUN device are to wait, not to lose.
-  private func waitForRoom() -> Bool {
-    var wait = pollfd(fd: port.descriptor, events: Int16(POLLOUT), revents: 0)
-    return poll(&wait, 1, 100) > 0
-  }
-}
-
-extension TransmitPlane.State {
-  /// Seals one inner packet in place behind its header; `nil` where it goes no further.
-  fileprivate mutating func seal(
-    _ batch: DatagramBatch, _ index: Int, _ length: Int, device: Int
-  ) -> TransmitTable.Ticket? {
-    guard let bytes = batch.bytes(index) else { return nil }
-    let inner = UnsafeRawBufferPointer(start: bytes + PacketHeader.size, count: length)
-    guard
-      case .seal(let ticket) = table.admit(inner, device: device, lane: TransmitPlane.lane),
-      let cipher = ciphers[ticket.cipher]
-    else { return nil }
-    ticket.header.write(
-      to: UnsafeMutableRawBufferPointer(start: bytes, count: PacketHeader.size))
-    guard cipher.seal(bytes, length: length, counter: ticket.header.counter) else { return nil }
-    batch.set(
-      index, count: length + PacketHeader.overhead, to: &targets[ticket.session.slot])
-    return ticket
-  }
-
-  /// Seals a session message; `nil` where its session cannot send.
-  mutating func seal(
-    _ message: [UInt8], _ id: SessionID
-  ) -> (datagram: [UInt8], to: starling_endpoint)? {
-    guard case .seal(let ticket) = table.admitControl(id, count: message.count),
-      let cipher = ciphers[ticket.cipher]
-    else { return nil }
-    var packet = [UInt8](repeating: 0, count: PacketHeader.size)
-    packet.withUnsafeMutableBytes { ticket.header.write(to: $0) }
-    packet += message
-    packet += [UInt8](repeating: 0, count: PacketHeader.tagSize)
-    let sealed = packet.withUnsafeMutableBufferPointer { buffer in
-      buffer.baseAddress.map {
-        cipher.seal($0, length: message.count, counter: ticket.header.counter)
+      let count = trains.layOutWholes(from: first)
+      trains.wholes.send(port, count: count) { index, code in
+        giveUp(trains, first + index, code)
       }
+      first += count
     }
-    return sealed == true ? (packet, targets[id.slot]) : nil
+    trains.removeAll()
   }
 
-  mutating func setTarget(_ target: starling_endpoint, _ id: SessionID) {
-    while targets.count <= id.slot { targets.append(starling_endpoint()) }
-    targets[id.slot] = target
-  }
-
-  mutating func install(_ keys: [LaneKey], at first: Int) {
-    while ciphers.count < table.cipherCapacity { ciphers.append(nil) }
-    for (lane, key) in keys.enumerated() {
-      ciphers[first + lane]?.free()
-      ciphers[first + lane] = PacketCipher(key, encrypts: true)
+  /// Where the path cannot cut datagrams (no checksum offload, IPsec, ...) they go one by one from
+  /// now on; anything else is a loss.
+  private func giveUp(_ trains: DatagramTrains, _ index: Int, _ code: Int32) {
+    let train = trains[index]
+    guard train.datagrams > 1, code == EIO || code == EINVAL || code == EMSGSIZE else {
+      return fail(train.session, train.datagrams, code)
+    }
+    // Too big is too big either way, and says nothing of cutting.
+    if sendSingly(trains, index) < train.datagrams {
+      state.withLock { $0.sendSingly(train.session) }
     }
   }
 
-  mutating func free(_ indices: Range<Int>) {
-    for index in indices where index < ciphers.count {
-      ciphers[index]?.free()
-      ciphers[index] = nil
+  /// Gives how many were refused.
+  @discardableResult
+  private func sendSingly(_ trains: DatagramTrains, _ index: Int) -> Int {
+    var refusals = 0
+    let session = trains[index].session
+    trains.singles.send(port, count: trains.layOutSingles(index)) { _, code in
+      fail(session, 1, code)
+      refusals += 1
+    }
+    return refusals
+  }
+
+  private func fail(_ session: SessionID, _ packets: Int, _ code: Int32) {
+    state.withLock {
+      $0.table.sendFailed(session, tooBig: code == EMSGSIZE, packets: packets)
     }
   }
 }

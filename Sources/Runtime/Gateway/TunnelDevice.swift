@@ -6,6 +6,8 @@ internal import Glibc
 final class TunnelDevice: Sendable {
   let name: String
   let descriptor: Int32
+  /// The kernel knows packets of several UDP datagrams (Linux 6.2).
+  let mergesUDP: Bool
 
   /// Makes the device in the network namespace of the calling thread.
   init(_ config: TunnelSliceConfig) throws(GatewayError) {
@@ -13,12 +15,14 @@ final class TunnelDevice: Sendable {
       throw .refused(
         "slice \(config.slice): MTU \(config.mtu) is not within 576 to \(GatewayLimits.largestMTU)")
     }
-    let result = starling_tun_open(config.device)
+    var cutsUDP: Int32 = 0
+    let result = starling_tun_open(config.device, &cutsUDP)
     guard result >= 0 else {
       throw .refused(Self.explain(-result, config.device))
     }
     name = config.device
     descriptor = result
+    mergesUDP = cutsUDP != 0
     try configure(config)
   }
 
@@ -96,17 +100,33 @@ final class TunnelPort: Sendable {
 
   /// Sends one datagram of the control path; what cannot be sent is as good as lost.
   func send(_ bytes: [UInt8], to endpoint: IPEndpoint) {
-    var raw = raw(endpoint)
-    _ = starling_udp_send(descriptor, bytes, bytes.count, &raw)
+    send(bytes, to: raw(endpoint))
+  }
+
+  func send(_ bytes: [UInt8], to target: starling_endpoint) {
+    var target = target
+    _ = starling_udp_send(descriptor, bytes, bytes.count, &target)
+  }
+
+  /// Waits until the socket's buffer has room, for a while.
+  func waitForRoom() -> Bool {
+    var wait = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+    return poll(&wait, 1, 100) > 0
   }
 }
 
 /// Bounds of the gateway's own I/O.
 enum GatewayLimits {
   static let largestMTU = 9_000
-  /// Datagrams per system call.
-  static let batch = 64
-  static let buffer = largestMTU + 16 + 16 + 64
+  /// What a TUN device gives at once.
+  static let largestPacket = 65_535
+  /// Messages received per system call, and how many where each is several datagrams.
+  static let messages = 64
+  static let joinedMessages = 8
+  /// Packets read from a device before another one's turn.
+  static let reads = 64
+  /// Bytes of datagrams that are worth a system call.
+  static let flush = 60 << 10
   /// Inputs of the control path that wait; more are dropped and counted.
   static let inbox = 1_024
   /// How many of them may be handshake datagrams: a flood of those must not push out the probes and

@@ -1,0 +1,160 @@
+#define _GNU_SOURCE
+#include "Tunnel.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* The largest datagram, and the largest message of joined ones. */
+enum { message_bytes = 65536 };
+/* Messages start in different sets of the caches. */
+enum { message_stride = message_bytes + 7 * 64 };
+
+union receive_control {
+  struct cmsghdr header;
+  char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+struct starling_receiver {
+  unsigned capacity;
+  uint8_t *buffers;
+  struct mmsghdr *headers;
+  struct iovec *vectors;
+  struct starling_endpoint *sources;
+  union receive_control *controls;
+};
+
+struct starling_receiver *starling_receiver_create(unsigned capacity) {
+  struct starling_receiver *receiver = calloc(1, sizeof *receiver);
+  if (!receiver) return NULL;
+  receiver->capacity = capacity;
+  /* Pages that no datagram reaches are never there. */
+  receiver->buffers = aligned_alloc(64, (size_t)capacity * message_stride);
+  receiver->headers = calloc(capacity, sizeof *receiver->headers);
+  receiver->vectors = calloc(capacity, sizeof *receiver->vectors);
+  receiver->sources = calloc(capacity, sizeof *receiver->sources);
+  receiver->controls = calloc(capacity, sizeof *receiver->controls);
+  if (!receiver->buffers || !receiver->headers || !receiver->vectors || !receiver->sources ||
+      !receiver->controls) {
+    starling_receiver_destroy(receiver);
+    return NULL;
+  }
+  for (unsigned i = 0; i < capacity; i++) {
+    struct msghdr *header = &receiver->headers[i].msg_hdr;
+    receiver->vectors[i].iov_base = receiver->buffers + (size_t)i * message_stride;
+    receiver->vectors[i].iov_len = message_bytes;
+    header->msg_iov = &receiver->vectors[i];
+    header->msg_iovlen = 1;
+    header->msg_name = receiver->sources[i].raw;
+    header->msg_control = &receiver->controls[i];
+  }
+  return receiver;
+}
+
+void starling_receiver_destroy(struct starling_receiver *receiver) {
+  if (!receiver) return;
+  free(receiver->buffers);
+  free(receiver->headers);
+  free(receiver->vectors);
+  free(receiver->sources);
+  free(receiver->controls);
+  free(receiver);
+}
+
+int starling_receiver_receive(struct starling_receiver *receiver, int socket, unsigned count) {
+  if (count > receiver->capacity) count = receiver->capacity;
+  for (unsigned i = 0; i < count; i++) {
+    struct msghdr *header = &receiver->headers[i].msg_hdr;
+    header->msg_namelen = sizeof receiver->sources[i].raw;
+    header->msg_controllen = sizeof receiver->controls[i];
+  }
+  int received = recvmmsg(socket, receiver->headers, count, MSG_DONTWAIT, NULL);
+  return received < 0 ? -errno : received;
+}
+
+uint8_t *starling_receiver_message(const struct starling_receiver *receiver, unsigned index,
+                                   unsigned *length, unsigned *segment) {
+  struct msghdr *header = &receiver->headers[index].msg_hdr;
+  *length = header->msg_flags & MSG_TRUNC ? 0 : receiver->headers[index].msg_len;
+  *segment = *length;
+  for (struct cmsghdr *part = CMSG_FIRSTHDR(header); part; part = CMSG_NXTHDR(header, part)) {
+    if (part->cmsg_level != IPPROTO_UDP || part->cmsg_type != UDP_GRO) continue;
+    int size;
+    memcpy(&size, CMSG_DATA(part), sizeof size);
+    if (size > 0) *segment = (unsigned)size;
+  }
+  return receiver->vectors[index].iov_base;
+}
+
+void starling_receiver_source(const struct starling_receiver *receiver, unsigned index,
+                              struct starling_endpoint *source) {
+  *source = receiver->sources[index];
+  source->length = receiver->headers[index].msg_hdr.msg_namelen;
+}
+
+union send_control {
+  struct cmsghdr header;
+  char bytes[CMSG_SPACE(sizeof(uint16_t))];
+};
+
+struct starling_sender {
+  struct mmsghdr *headers;
+  struct iovec *vectors;
+  struct starling_endpoint *targets;
+  union send_control *controls;
+};
+
+struct starling_sender *starling_sender_create(unsigned capacity) {
+  struct starling_sender *sender = calloc(1, sizeof *sender);
+  if (!sender) return NULL;
+  sender->headers = calloc(capacity, sizeof *sender->headers);
+  sender->vectors = calloc(capacity, sizeof *sender->vectors);
+  sender->targets = calloc(capacity, sizeof *sender->targets);
+  sender->controls = calloc(capacity, sizeof *sender->controls);
+  if (!sender->headers || !sender->vectors || !sender->targets || !sender->controls) {
+    starling_sender_destroy(sender);
+    return NULL;
+  }
+  for (unsigned i = 0; i < capacity; i++) {
+    struct msghdr *header = &sender->headers[i].msg_hdr;
+    header->msg_iov = &sender->vectors[i];
+    header->msg_iovlen = 1;
+    header->msg_name = sender->targets[i].raw;
+    struct cmsghdr *part = &sender->controls[i].header;
+    part->cmsg_level = IPPROTO_UDP;
+    part->cmsg_type = UDP_SEGMENT;
+    part->cmsg_len = CMSG_LEN(sizeof(uint16_t));
+  }
+  return sender;
+}
+
+void starling_sender_destroy(struct starling_sender *sender) {
+  if (!sender) return;
+  free(sender->headers);
+  free(sender->vectors);
+  free(sender->targets);
+  free(sender->controls);
+  free(sender);
+}
+
+void starling_sender_set(struct starling_sender *sender, unsigned index, void *bytes,
+                         unsigned length, unsigned segment, const struct starling_endpoint *to) {
+  struct msghdr *header = &sender->headers[index].msg_hdr;
+  uint16_t size = (uint16_t)segment;
+  sender->vectors[index].iov_base = bytes;
+  sender->vectors[index].iov_len = length;
+  sender->targets[index] = *to;
+  header->msg_namelen = to->length;
+  memcpy(CMSG_DATA(&sender->controls[index].header), &size, sizeof size);
+  header->msg_control = segment ? &sender->controls[index] : NULL;
+  header->msg_controllen = segment ? sizeof sender->controls[index] : 0;
+}
+
+int starling_sender_send(struct starling_sender *sender, int socket, unsigned first,
+                         unsigned count) {
+  int sent = sendmmsg(socket, sender->headers + first, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+  return sent < 0 ? -errno : sent;
+}
