@@ -1,11 +1,11 @@
-"""deploy/bench gossip|state|kill [--json]"""
+"""deploy/bench gossip|state|kill|tunnel [--json]"""
 
 import argparse
 import json
 import subprocess
 import sys
 
-from . import bench_gossip, bench_kill, clusters
+from . import bench_gossip, bench_kill, bench_tunnel, clusters
 
 
 def main():
@@ -21,11 +21,26 @@ def main():
     kill = kinds.add_parser("kill", help="kill -9 during pushes; nothing acknowledged is lost")
     kill.add_argument("--rounds", type=int, default=200)
     kill.add_argument("--seed", type=int, default=1)
-    for kind in (gossip, state, kill):
+    tunnel = kinds.add_parser("tunnel", help="the gateway tunnel beside others (root)")
+    tunnel.add_argument("--rounds", type=int, default=7)
+    tunnel.add_argument("--seconds", type=float, default=2, help="of each throughput measurement")
+    tunnel.add_argument("--pings", type=int, default=600)
+    tunnel.add_argument("--anchors", help="a folder with up_NAME.sh scripts of other tunnels")
+    tunnel.add_argument("--only", help="these systems alone: raw,starling,wireguard-go,...")
+    tunnel.add_argument(
+        "--rotation", action="store_true", help="keys and gateways change under load instead")
+    tunnel.add_argument("--rekeys", type=int, default=1000)
+    tunnel.add_argument("--rotations", type=int, default=20)
+    tunnel.add_argument("--kills", type=int, default=4)
+    tunnel.add_argument(
+        "--load", default="50M", help="bits per second of each TCP stream beside the rotations")
+    for kind in (gossip, state, kill, tunnel):
         kind.add_argument("--json", action="store_true", help="one JSON object on standard output")
     options = parser.parse_args()
     if options.kind == "gossip":
         result = bench_gossip.main(options)
+    elif options.kind == "tunnel":
+        result = bench_tunnel.main(options)
     elif options.kind == "kill":
         result = bench_kill.main(options)
     else:
