@@ -30,7 +30,11 @@ final class DirectoryLock: Sendable {
 
   func release() {
     file.withLock { file in
-      if file >= 0 { close(file) }
+      // Explicitly: a child process between its fork and its exec still holds the file open.
+      if file >= 0 {
+        flock(file, LOCK_UN)
+        close(file)
+      }
       file = -1
     }
   }

@@ -81,6 +81,24 @@ struct StorageTests {
     #expect(throws: StorageError.self) { try ChangesetStore(directory: "/no/such/place") }
   }
 
+  @Test(
+    "a store that was closed is free, even while a child between fork and exec has the lock open")
+  func releasedDespiteCopies() throws {
+    let store = try ChangesetStore(directory: directory.path)
+    let lock = try #require(
+      (0..<1_024).first { number in
+        var path = [CChar](repeating: 0, count: 512)
+        let count = readlink("/proc/self/fd/\(number)", &path, path.count - 1)
+        return count > 0
+          && String(decoding: path.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            == directory.file("lock")
+      })
+    let copy = dup(Int32(lock))
+    defer { close(copy) }
+    store.close()
+    try ChangesetStore(directory: directory.path).close()
+  }
+
   @Test("a closed store says so")
   func closed() async throws {
     let store = try ChangesetStore(directory: directory.path)
