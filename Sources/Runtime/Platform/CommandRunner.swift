@@ -4,9 +4,11 @@ internal import Subprocess
 enum CommandRunner {
   static let outputLimit = 1 << 20
 
+  /// - Returns: its standard output.
+  @discardableResult
   static func run(
     _ program: String, _ arguments: [String], input: String = ""
-  ) async throws(CommandError) {
+  ) async throws(CommandError) -> String {
     let name = ([program] + arguments).joined(separator: " ")
     do {
       let result = try await Subprocess.run(
@@ -15,6 +17,7 @@ enum CommandRunner {
       guard result.terminationStatus.isSuccess else {
         throw CommandError(command: name, reason: result.standardError)
       }
+      return result.standardOutput
     } catch let error as CommandError {
       throw error
     } catch {

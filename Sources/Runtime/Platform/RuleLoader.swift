@@ -37,6 +37,11 @@ struct RuleLoader: Sendable {
     }
   }
 
+  /// Others took the rules away: the next `load` puts them back.
+  mutating func forget() {
+    inForce = [:]
+  }
+
   private mutating func put(
     _ slices: [NodeSlice], _ run: (Action, String) async throws(CommandError) -> Void
   ) async throws(CommandError) {

@@ -30,6 +30,9 @@ final class StandalonePlatform: Sendable {
     var gatewayProblem: String?
     var leaves: [String: Leaf] = [:]
     var rules = RuleLoader()
+    /// How the kernel lists them, as long as nobody else changes them.
+    var listing: String?
+    var areRulesLost = false
     /// Slices that could not be served, as last told to the peer.
     var failing: [String: String] = [:]
     /// By slice, why the gateway does not serve it.
@@ -39,7 +42,7 @@ final class StandalonePlatform: Sendable {
     var isDirty = false
     var isRunning = false
     var isStopped = false
-    var poll: RepeatedTask?
+    var timers: [RepeatedTask] = []
   }
 
   private struct Leaf {
@@ -49,6 +52,9 @@ final class StandalonePlatform: Sendable {
 
   /// How often the services file is looked at. A look is one `stat`.
   static let pollInterval = TimeAmount.milliseconds(100)
+  /// How often packet rules are compared with what was loaded: a firewall that is restarted may have
+  /// flushed them.
+  static let checkInterval = TimeAmount.seconds(5)
   static let replica = "0"
   static let innerMTU = 1420
 
@@ -84,7 +90,12 @@ final class StandalonePlatform: Sendable {
     let poll = loop.scheduleRepeatedTask(initialDelay: .zero, delay: Self.pollInterval) {
       [weak self] _ in self?.lookAtServices()
     }
-    state.withLock { $0.poll = poll }
+    let check = loop.scheduleRepeatedTask(
+      initialDelay: Self.checkInterval, delay: Self.checkInterval
+    ) { [weak self] _ in
+      Task { await self?.checkRules() }
+    }
+    state.withLock { $0.timers = [poll, check] }
     collectMetrics()
     wake()
   }
@@ -92,7 +103,7 @@ final class StandalonePlatform: Sendable {
   func stop() async {
     let gateway = state.withLock { state in
       state.isStopped = true
-      state.poll?.cancel()
+      for timer in state.timers { timer.cancel() }
       defer { state.gateway = nil }
       return state.gateway
     }
@@ -318,8 +329,13 @@ final class StandalonePlatform: Sendable {
 
   private func loadRules(_ slices: [NodeSlice]) async {
     // Passes run one after the other: nobody else changes it meanwhile.
-    let before = state.withLock { $0.rules }
+    let (before, areLost) = state.withLock { state in
+      defer { state.areRulesLost = false }
+      return (state.rules, state.areRulesLost)
+    }
     var rules = before
+    if areLost { rules.forget() }
+    let known = rules.inForce
     do throws(CommandError) {
       if !slices.isEmpty { try Sysctl.forward() }
       try await rules.load(slices) { action, script throws(CommandError) in
@@ -333,7 +349,33 @@ final class StandalonePlatform: Sendable {
     for (slice, refusal) in rules.refused where before.refused[slice] != refusal {
       logger.error("slice not served", metadata: ["slice": "\(slice)", "why": "\(refusal.reason)"])
     }
-    state.withLock { $0.rules = rules }
+    let changed: String?? = rules.inForce == known ? nil : await Self.listRules()
+    state.withLock { state in
+      state.rules = rules
+      if let changed { state.listing = changed }
+    }
+  }
+
+  /// Asks for a pass where the kernel has other rules than those that the last one left.
+  private func checkRules() async {
+    let expected = state.withLock { $0.isRunning ? nil : $0.listing }
+    guard let expected, await Self.listRules() != expected else { return }
+    let areLost = state.withLock { state in
+      // A pass in the meantime has changed them itself.
+      state.areRulesLost = !state.isRunning && state.listing == expected
+      return state.areRulesLost
+    }
+    guard areLost else { return }
+    logger.warning("packet rules were changed by somebody else; they are put back")
+    wake()
+  }
+
+  /// Without counters and without the elements of sets.
+  private static func listRules() async -> String? {
+    try? await CommandRunner.run(
+      "nft",
+      ["--stateless", "--terse", "list", "table"]
+        + NodeRules.table.split(separator: " ").map { String($0) })
   }
 
   /// Tells the peer which slices could not be made so, and which can again, each once.
