@@ -110,7 +110,7 @@ final class StandalonePlatform: Sendable {
     await dns.stop()
     gateway?.stop()
     if state.withLock({ !$0.rules.inForce.isEmpty }) {
-      try? await CommandRunner.run("nft", ["-f", "-"], input: NodeRules.removal)
+      _ = try? await CommandRunner.run("nft", ["-f", "-"], input: NodeRules.removal)
     }
   }
 
@@ -349,10 +349,10 @@ final class StandalonePlatform: Sendable {
     for (slice, refusal) in rules.refused where before.refused[slice] != refusal {
       logger.error("slice not served", metadata: ["slice": "\(slice)", "why": "\(refusal.reason)"])
     }
-    let changed: String?? = rules.inForce == known ? nil : await Self.listRules()
-    state.withLock { state in
-      state.rules = rules
-      if let changed { state.listing = changed }
+    state.withLock { $0.rules = rules }
+    if rules.inForce != known {
+      let listing = await Self.listRules()
+      state.withLock { $0.listing = listing }
     }
   }
 
