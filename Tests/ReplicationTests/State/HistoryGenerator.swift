@@ -247,10 +247,10 @@ struct HistoryGenerator {
     for scope in Set(states[a].scopes + states[b].scopes).sorted() {
       let first = Set(states[a].compared(scope))
       let second = Set(states[b].compared(scope))
-      for id in second.subtracting(first) {
+      for id in second.subtracting(first).sorted() {
         if let changeset = states[b].changeset(id) { give(changeset, to: a) }
       }
-      for id in first.subtracting(second) {
+      for id in first.subtracting(second).sorted() {
         if let changeset = states[a].changeset(id) { give(changeset, to: b) }
       }
     }
