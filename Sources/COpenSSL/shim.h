@@ -1,50 +1,110 @@
 #include <openssl/bio.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/params.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Macros that Swift cannot import, and calls that belong together on the path of every packet. */
 
-/// AES-256-GCM under a 32-byte key; one direction only. NULL where OpenSSL has no such cipher.
-static inline EVP_CIPHER_CTX *starling_gcm_create(const uint8_t *key, int encrypt) {
-  EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
-  if (context && EVP_CipherInit_ex(context, EVP_aes_256_gcm(), NULL, key, NULL, encrypt) != 1) {
-    EVP_CIPHER_CTX_free(context);
-    context = NULL;
+/// AES-256-GCM under one key, in one direction, with everything prepared that a packet needs.
+struct starling_gcm {
+  EVP_CIPHER_CTX *context;
+  /// Where `set` and `get` point: only the nonce's bytes and the tag's address change.
+  uint8_t nonce[12];
+  OSSL_PARAM set[3];
+  OSSL_PARAM get[2];
+  /// The nonce is set by a parameter, without what the general call looks up by name every time.
+  int direct;
+};
+
+static inline int starling_gcm_begin(struct starling_gcm *cipher, int encrypt) {
+  if (cipher->direct) return EVP_CIPHER_CTX_set_params(cipher->context, cipher->set);
+  /* Behind the nonce stands the tag, which is only for opening. */
+  return encrypt ? EVP_EncryptInit_ex2(cipher->context, NULL, NULL, cipher->nonce, NULL)
+                 : EVP_DecryptInit_ex2(cipher->context, NULL, NULL, cipher->nonce, cipher->set + 1);
+}
+
+/// Seals `length` bytes in place under `nonce` and writes the 16-byte tag. 1, or 0.
+static inline int starling_gcm_seal(struct starling_gcm *cipher, const uint8_t *header,
+                                    int header_length, uint8_t *text, int length, uint8_t *tag) {
+  int count = 0;
+  cipher->get[0].data = tag;
+  return starling_gcm_begin(cipher, 1) == 1 &&
+         EVP_EncryptUpdate(cipher->context, NULL, &count, header, header_length) == 1 &&
+         EVP_EncryptUpdate(cipher->context, text, &count, text, length) == 1 &&
+         EVP_EncryptFinal_ex(cipher->context, text + length, &count) == 1 &&
+         EVP_CIPHER_CTX_get_params(cipher->context, cipher->get) == 1;
+}
+
+/// Opens `length` bytes in place under `nonce`; 0 where the 16-byte tag does not fit.
+static inline int starling_gcm_open(struct starling_gcm *cipher, const uint8_t *header,
+                                    int header_length, uint8_t *text, int length, uint8_t *tag) {
+  int count = 0;
+  cipher->set[1].data = tag;
+  return starling_gcm_begin(cipher, 0) == 1 &&
+         EVP_DecryptUpdate(cipher->context, NULL, &count, header, header_length) == 1 &&
+         EVP_DecryptUpdate(cipher->context, text, &count, text, length) == 1 &&
+         EVP_DecryptFinal_ex(cipher->context, text + length, &count) == 1;
+}
+
+static inline void starling_gcm_free(struct starling_gcm *cipher) {
+  if (!cipher) return;
+  EVP_CIPHER_CTX_free(cipher->context);
+  free(cipher);
+}
+
+static inline struct starling_gcm *starling_gcm_make(const uint8_t *key, int encrypt, int direct) {
+  struct starling_gcm *cipher = calloc(1, sizeof *cipher);
+  if (!cipher) return NULL;
+  cipher->context = EVP_CIPHER_CTX_new();
+  cipher->direct = direct;
+  /* A size of -1 sets the whole nonce instead of its fixed part (EVP_CTRL_GCM_SET_IV_FIXED). */
+  cipher->set[0] = OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED,
+                                                     cipher->nonce, (size_t)-1);
+  cipher->set[1] = encrypt ? OSSL_PARAM_construct_end()
+                           : OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, NULL, 16);
+  cipher->set[2] = OSSL_PARAM_construct_end();
+  cipher->get[0] = OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, NULL, 16);
+  cipher->get[1] = OSSL_PARAM_construct_end();
+  if (!cipher->context ||
+      EVP_CipherInit_ex(cipher->context, EVP_aes_256_gcm(), NULL, key, NULL, encrypt) != 1) {
+    starling_gcm_free(cipher);
+    return NULL;
   }
-  return context;
+  return cipher;
 }
 
-/// Seals `length` bytes in place and writes the 16-byte tag. The cipher was looked up when the
-/// context was made; only the 12-byte nonce changes. 1, or 0.
-static inline int starling_gcm_seal(EVP_CIPHER_CTX *context, const uint8_t *nonce,
-                                    const uint8_t *header, int header_length, uint8_t *text,
-                                    int length, uint8_t *tag) {
-  int count = 0;
-  return EVP_EncryptInit_ex(context, NULL, NULL, NULL, nonce) == 1 &&
-         EVP_EncryptUpdate(context, NULL, &count, header, header_length) == 1 &&
-         EVP_EncryptUpdate(context, text, &count, text, length) == 1 &&
-         EVP_EncryptFinal_ex(context, text + length, &count) == 1 &&
-         EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, 16, tag) == 1;
+/// Whether setting nonces directly seals exactly as the general call does, twice in a row.
+static inline int starling_gcm_direct_works(const uint8_t *key) {
+  uint8_t results[2][2][32];
+  memset(results, 0, sizeof results);
+  int works = 1;
+  for (int direct = 0; direct < 2 && works; direct++) {
+    struct starling_gcm *cipher = starling_gcm_make(key, 1, direct);
+    for (int round = 0; round < 2 && works; round++) {
+      uint8_t *out = results[direct][round];
+      if (cipher) memset(cipher->nonce, 0xf0 + round, sizeof cipher->nonce);
+      works = cipher && starling_gcm_seal(cipher, key, 0, out, 16, out + 16) == 1;
+    }
+    starling_gcm_free(cipher);
+  }
+  ERR_clear_error();
+  return works && memcmp(results[0], results[1], sizeof results[0]) == 0;
 }
 
-/// Opens `length` bytes in place; 0 where the 16-byte tag does not fit.
-static inline int starling_gcm_open(EVP_CIPHER_CTX *context, const uint8_t *nonce,
-                                    const uint8_t *header, int header_length, uint8_t *text,
-                                    int length, uint8_t *tag) {
-  int count = 0;
-  return EVP_DecryptInit_ex(context, NULL, NULL, NULL, nonce) == 1 &&
-         EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, 16, tag) == 1 &&
-         EVP_DecryptUpdate(context, NULL, &count, header, header_length) == 1 &&
-         EVP_DecryptUpdate(context, text, &count, text, length) == 1 &&
-         EVP_DecryptFinal_ex(context, text + length, &count) == 1;
+/// A cipher under a 32-byte key. NULL out of memory.
+static inline struct starling_gcm *starling_gcm_create(const uint8_t *key, int encrypt) {
+  static const uint8_t example[32] = {1};
+  return starling_gcm_make(key, encrypt, starling_gcm_direct_works(example));
 }
 
 /// TLS 1.3 only, X25519, AES-256-GCM; both sides show a certificate; no tickets, no resumption.

@@ -20,12 +20,13 @@ public struct OutboundPacket: @unchecked Sendable {
   private let layout: TransportLayout?
   private let segmentSize: Int
 
-  /// `packet` stays valid and unchanged as long as this value; its checksum may be completed now.
-  /// `nil` where header and packet do not fit each other. Never traps.
-  public init?(_ header: VirtioHeader, _ packet: UnsafeMutableRawBufferPointer) {
+  /// `packet` stays valid and unchanged as long as this value; its checksum may be completed now, and
+  /// a TCP handshake fitted to `mtu`. `nil` where header and packet do not fit each other. Never traps.
+  public init?(_ header: VirtioHeader, _ packet: UnsafeMutableRawBufferPointer, mtu: Int) {
     bytes = UnsafeRawBufferPointer(packet)
     guard let inner = InnerPacket(bytes) else { return nil }
     self.inner = inner
+    SegmentSizeClamp.apply(packet, inner, mtu: mtu, isPartial: header.needsChecksum)
     guard header.needsChecksum || header.segmentation != .none else {
       (count, flags, layout, segmentSize) = (1, 0, nil, 0)
       return

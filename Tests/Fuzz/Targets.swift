@@ -2,6 +2,6 @@
 func allTargets() -> [FuzzTarget] {
   [
     datagramTarget(), frameTarget(), changesetTarget(), sketchTarget(), tokenTarget(),
-    manifestTarget(), dnsTarget(), tunnelTarget(),
+    manifestTarget(), dnsTarget(), tunnelTarget(), offloadTarget(),
   ]
 }

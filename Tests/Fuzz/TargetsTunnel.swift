@@ -22,7 +22,7 @@ func tunnelTarget() -> FuzzTarget {
 }
 
 /// The smallest IPv4 and IPv6 packets with ports, and one with IPv4 options.
-private let innerPackets: [[UInt8]] = [
+let innerPackets: [[UInt8]] = [
   [0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 11, 0, 5, 10, 11, 16, 5, 0, 9, 0, 53, 0, 8, 0, 0],
   [
     0x46, 0, 0, 28, 0, 0, 0x20, 1, 64, 6, 0, 0, 10, 11, 16, 5, 10, 11, 0, 5, 1, 1, 1, 1, 0, 9, 0, 1,

@@ -38,7 +38,7 @@ import Testing
   private func cut(_ header: VirtioHeader, _ packet: [UInt8]) -> [[UInt8]]? {
     var packet = packet
     return packet.withUnsafeMutableBytes { raw in
-      guard let out = OutboundPacket(header, raw) else { return nil }
+      guard let out = OutboundPacket(header, raw, mtu: 1_420) else { return nil }
       return (0..<out.count).map { index in
         var segment = [UInt8](repeating: 0, count: out.size(of: index))
         segment.withUnsafeMutableBytes { out.write(index, to: $0) }
@@ -88,12 +88,12 @@ import Testing
     var bytes = packet.bytes(partial: true)
     // Well-formed: left to the far side.
     bytes.withUnsafeMutableBytes { raw in
-      #expect(OutboundPacket(header, raw)?.flags == PacketHeader.partialChecksum)
+      #expect(OutboundPacket(header, raw, mtu: 1_420)?.flags == PacketHeader.partialChecksum)
     }
     // A fragment with the same checksum: made here.
     bytes[6] |= 0x20
     bytes.withUnsafeMutableBytes { raw in
-      #expect(OutboundPacket(header, raw)?.flags == 0)
+      #expect(OutboundPacket(header, raw, mtu: 1_420)?.flags == 0)
     }
     let summed = packet.bytes()
     #expect(Array(bytes[26..<28]) == Array(summed[26..<28]))

@@ -28,8 +28,9 @@ public final class Gateway: Sendable {
     port = try TunnelPort(configuration.listen)
     inbox = try ControlInbox()
     stopEvent = try WakeEvent()
-    receive = ReceivePlane(port: port, inbox: inbox, stop: stopEvent, seed: Self.seed())
     transmit = try TransmitPlane(port: port, inbox: inbox, stop: stopEvent)
+    receive = ReceivePlane(
+      port: port, inbox: inbox, stop: stopEvent, transmit: transmit, seed: Self.seed())
     let trust = TrustBook()
     self.trust = trust
     let control = TunnelControl(

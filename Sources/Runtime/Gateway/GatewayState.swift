@@ -51,7 +51,7 @@ struct GatewayState {
   mutating func setSlices(_ configs: [TunnelSliceConfig]) {
     let wanted = Dictionary(configs.map { ($0.slice, $0) }, uniquingKeysWith: { first, _ in first })
     for (name, slice) in slices.sorted(by: { $0.key < $1.key }) where wanted[name] == nil {
-      receive.state.withLock { $0.setDevice(nil, number: slice.number) }
+      receive.state.withLock { $0.setDevice(nil, mtu: 0, number: slice.number) }
       slices[name] = nil
     }
     for (name, config) in wanted.sorted(by: { $0.key < $1.key }) {
@@ -59,7 +59,9 @@ struct GatewayState {
     }
     transmit.setDevices(
       slices.values.compactMap { slice in
-        slice.device.map { TransmitPlane.Device(number: slice.number, device: $0) }
+        slice.device.map {
+          TransmitPlane.Device(number: slice.number, mtu: slice.config.mtu, device: $0)
+        }
       }.sorted { $0.number < $1.number })
   }
 
@@ -93,7 +95,7 @@ struct GatewayState {
     }
     slice.config = config
     slices[name] = slice
-    receive.state.withLock { $0.setDevice(slice.device, number: slice.number) }
+    receive.state.withLock { $0.setDevice(slice.device, mtu: config.mtu, number: slice.number) }
   }
 
   /// By slice, why it is not served.

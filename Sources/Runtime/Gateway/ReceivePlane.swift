@@ -13,11 +13,15 @@ final class ReceivePlane: Sendable {
   private let port: TunnelPort
   private let inbox: ControlInbox
   private let stop: WakeEvent
+  private let transmit: TransmitPlane
 
-  init(port: TunnelPort, inbox: ControlInbox, stop: WakeEvent, seed: UInt64) {
+  init(
+    port: TunnelPort, inbox: ControlInbox, stop: WakeEvent, transmit: TransmitPlane, seed: UInt64
+  ) {
     self.port = port
     self.inbox = inbox
     self.stop = stop
+    self.transmit = transmit
     state = Mutex(ReceiveState(seed: seed))
   }
 
@@ -29,26 +33,27 @@ final class ReceivePlane: Sendable {
   func run() {
     guard let receiver = DatagramReceiver() else { return }
     defer { receiver.destroy() }
+    guard var pump = DevicePump(transmit, as: .receiving) else { return }
+    defer { pump.destroy() }
+    let wake = transmit.wake(of: .receiving)
     var inputs: [TunnelInput] = []
-    var waits = [
-      pollfd(fd: port.descriptor, events: Int16(POLLIN), revents: 0),
-      pollfd(fd: stop.descriptor, events: Int16(POLLIN), revents: 0),
-    ]
-    var asked = GatewayLimits.messages
-    while true {
-      let count = receiver.receive(port, atMost: asked)
-      var joined = false
-      if count > 0 {
-        joined = state.withLock { $0.process(receiver, count, &inputs) }
-        deliver(&inputs)
-      }
-      // A full batch: more may be there. Anything else: wait, and see whether to stop.
-      let isFull = count == asked
-      // Joined datagrams are many already: fewer messages stay in the cache.
-      asked = joined ? GatewayLimits.joinedMessages : GatewayLimits.messages
-      if isFull, !stop.isSignalled { continue }
+    var waits = [port.descriptor, stop.descriptor, wake.descriptor].map {
+      pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
+    }
+    let fixed = waits.count
+    // Joined datagrams are many already: fewer messages stay in the cache.
+    var messages = GatewayLimits.messages
+    while !stop.isSignalled {
+      if wake.isSignalled { wake.drain() }
+      pump.refresh(&waits, from: fixed)
       _ = poll(&waits, nfds_t(waits.count), -1)
-      if waits[1].revents != 0 { return }
+      pump.pump(waits, from: fixed)
+      guard waits[0].revents != 0 else { continue }
+      let count = receiver.receive(port, atMost: messages)
+      guard count > 0 else { continue }
+      let joined = state.withLock { $0.process(receiver, count, &inputs) }
+      messages = joined ? GatewayLimits.joinedMessages : GatewayLimits.messages
+      deliver(&inputs)
     }
   }
 

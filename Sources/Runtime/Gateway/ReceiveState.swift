@@ -17,6 +17,7 @@ struct ReceiveState: ~Copyable {
     /// −1 where there is none.
     var descriptor: Int32 = -1
     var mergesUDP = false
+    var mtu = 0
   }
 
   init(seed: UInt64) {
@@ -24,9 +25,10 @@ struct ReceiveState: ~Copyable {
   }
 
   /// Where the packets of a slice go from now on; `nil`: nowhere.
-  mutating func setDevice(_ device: TunnelDevice?, number: Int) {
+  mutating func setDevice(_ device: TunnelDevice?, mtu: Int, number: Int) {
     devices[number] =
-      device.map { Device(descriptor: $0.descriptor, mergesUDP: $0.mergesUDP) } ?? Device()
+      device.map { Device(descriptor: $0.descriptor, mergesUDP: $0.mergesUDP, mtu: mtu) }
+      ?? Device()
   }
 
   /// Takes received messages; gives whether any of them was several datagrams.
@@ -94,6 +96,7 @@ struct ReceiveState: ~Copyable {
     case .deliver(let inner, let device, let link):
       if coalescer.isFull { flush() }
       let isPartial = ticket.header.flags & PacketHeader.partialChecksum != 0
+      SegmentSizeClamp.apply(content, inner, mtu: devices[device].mtu, isPartial: isPartial)
       let taken = coalescer.add(
         content, inner, isPartial: isPartial, device: device,
         mergesUDP: devices[device].mergesUDP, link: link)

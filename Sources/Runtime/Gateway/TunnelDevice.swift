@@ -125,8 +125,13 @@ enum GatewayLimits {
   static let joinedMessages = 8
   /// Packets read from a device before another one's turn.
   static let reads = 64
-  /// Bytes of datagrams that are worth a system call.
+  /// Bytes of datagrams that are worth a system call, and work of a turn that is worth a thread.
   static let flush = 60 << 10
+  /// What reading one packet costs, in bytes handled.
+  static let packetWork = 1 << 10
+  /// A turn with less work had little to do; after so many the receiving thread does it along.
+  static let quietTurn = 8 << 10
+  static let quietTurns = 64
   /// Inputs of the control path that wait; more are dropped and counted.
   static let inbox = 1_024
   /// How many of them may be handshake datagrams: a flood of those must not push out the probes and

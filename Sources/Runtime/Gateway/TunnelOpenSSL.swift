@@ -89,11 +89,12 @@ enum TunnelOpenSSL {
   ) -> [UInt8] {
     precondition(key.count == keySize && nonce.count == 12, "derived with these sizes")
     var sealed = text + [UInt8](repeating: 0, count: 16)
-    let context = starling_gcm_create(key, 1)
-    defer { EVP_CIPHER_CTX_free(context) }
+    guard let cipher = starling_gcm_create(key, 1) else { preconditionFailure("out of memory") }
+    defer { starling_gcm_free(cipher) }
+    set(nonce, of: cipher)
     let result = sealed.withUnsafeMutableBufferPointer { buffer in
       starling_gcm_seal(
-        context, nonce, header, Int32(header.count), buffer.baseAddress, Int32(text.count),
+        cipher, header, Int32(header.count), buffer.baseAddress, Int32(text.count),
         buffer.baseAddress.map { $0 + text.count })
     }
     precondition(result == 1, "AES-256-GCM is part of every OpenSSL")
@@ -103,18 +104,24 @@ enum TunnelOpenSSL {
   private static func open(
     _ key: [UInt8], _ nonce: [UInt8], _ header: [UInt8], _ sealed: [UInt8]
   ) -> [UInt8]? {
-    guard key.count == keySize, nonce.count == 12, sealed.count >= 16 else { return nil }
+    guard key.count == keySize, nonce.count == 12, sealed.count >= 16,
+      let cipher = starling_gcm_create(key, 0)
+    else { return nil }
+    defer { starling_gcm_free(cipher) }
+    set(nonce, of: cipher)
     let count = sealed.count - 16
     var text = sealed
-    let context = starling_gcm_create(key, 0)
-    defer { EVP_CIPHER_CTX_free(context) }
     let result = text.withUnsafeMutableBufferPointer { buffer in
       starling_gcm_open(
-        context, nonce, header, Int32(header.count), buffer.baseAddress, Int32(count),
+        cipher, header, Int32(header.count), buffer.baseAddress, Int32(count),
         buffer.baseAddress.map { $0 + count })
     }
     guard result == 1 else { return nil }
     return Array(text.prefix(count))
+  }
+
+  private static func set(_ nonce: [UInt8], of cipher: UnsafeMutablePointer<starling_gcm>) {
+    withUnsafeMutableBytes(of: &cipher.pointee.nonce) { $0.copyBytes(from: nonce) }
   }
 
   /// The newest reason that OpenSSL gave, as a sentence.
@@ -126,58 +133,50 @@ enum TunnelOpenSSL {
   }
 }
 
-/// The cipher of one lane of one epoch: an OpenSSL context that keeps its key schedule, and the
-/// initialisation vector. A plain value, freed by whoever owns the table beside it.
+/// The cipher of one lane of one epoch: prepared for its key, with the initialisation vector. A plain
+/// value, freed by whoever owns the table beside it.
 struct PacketCipher {
-  let context: OpaquePointer
-  let iv: PacketIV
+  private let cipher: UnsafeMutablePointer<starling_gcm>
+  private let iv: PacketIV
 
   /// `nil` where OpenSSL refuses, which it does only out of memory.
   init?(_ key: LaneKey, encrypts: Bool) {
     guard key.key.count == TunnelOpenSSL.keySize,
-      let context = starling_gcm_create(key.key, encrypts ? 1 : 0)
+      let cipher = starling_gcm_create(key.key, encrypts ? 1 : 0)
     else { return nil }
-    self.context = context
+    self.cipher = cipher
     iv = key.iv
   }
 
   func free() {
-    EVP_CIPHER_CTX_free(context)
+    starling_gcm_free(cipher)
   }
 
   /// Seals `length` bytes behind the header in place; the tag goes behind them.
   @inline(__always)
   func seal(_ packet: UnsafeMutablePointer<UInt8>, length: Int, counter: UInt64) -> Bool {
-    var nonce = Nonce(iv.nonce(counter))
-    return withUnsafeBytes(of: &nonce) { raw in
-      let text = packet + PacketHeader.size
-      return starling_gcm_seal(
-        context, raw.baseAddress?.assumingMemoryBound(to: UInt8.self), packet,
-        Int32(PacketHeader.size), text, Int32(length), text + length) == 1
-    }
+    setNonce(counter)
+    let text = packet + PacketHeader.size
+    return starling_gcm_seal(
+      cipher, packet, Int32(PacketHeader.size), text, Int32(length), text + length) == 1
   }
 
   /// Opens the `length` bytes between header and tag in place.
   @inline(__always)
   func open(_ packet: UnsafeMutablePointer<UInt8>, length: Int, counter: UInt64) -> Bool {
-    var nonce = Nonce(iv.nonce(counter))
-    return withUnsafeBytes(of: &nonce) { raw in
-      let text = packet + PacketHeader.size
-      return starling_gcm_open(
-        context, raw.baseAddress?.assumingMemoryBound(to: UInt8.self), packet,
-        Int32(PacketHeader.size), text, Int32(length), text + length) == 1
-    }
+    setNonce(counter)
+    let text = packet + PacketHeader.size
+    return starling_gcm_open(
+      cipher, packet, Int32(PacketHeader.size), text, Int32(length), text + length) == 1
   }
 
   /// Twelve bytes in network order.
-  private struct Nonce {
-    var words: (UInt32, UInt32, UInt32)
-
-    init(_ value: PacketIV) {
-      words = (
-        value.high.bigEndian, UInt32(truncatingIfNeeded: value.low >> 32).bigEndian,
-        UInt32(truncatingIfNeeded: value.low).bigEndian
-      )
+  @inline(__always)
+  private func setNonce(_ counter: UInt64) {
+    let nonce = iv.nonce(counter)
+    withUnsafeMutableBytes(of: &cipher.pointee.nonce) { bytes in
+      bytes.storeBytes(of: nonce.high.bigEndian, as: UInt32.self)
+      bytes.storeBytes(of: nonce.low.bigEndian, toByteOffset: 4, as: UInt64.self)
     }
   }
 }

@@ -1,0 +1,132 @@
+internal import CLinux
+internal import Glibc
+internal import Synchronization
+internal import Tunnel
+
+/// Reads the slices' devices, cuts super-packets, and sends what is sealed in trains: when enough is
+/// there for one system call, or when a device has nothing more to say. Each of the two data threads
+/// has one; the devices belong to one of them at a time.
+struct DevicePump {
+  private let plane: TransmitPlane
+  private let thread: TransmitPlane.Thread
+  private var trains: DatagramTrains
+  private let buffer: UnsafeMutableRawBufferPointer
+  private var version = -1
+  private var devices: [TransmitPlane.Device] = []
+  /// Turns in a row that had little to do.
+  private var quietTurns = 0
+
+  /// `nil` out of memory.
+  init?(_ plane: TransmitPlane, as thread: TransmitPlane.Thread) {
+    guard let trains = DatagramTrains() else { return nil }
+    self.plane = plane
+    self.thread = thread
+    self.trains = trains
+    buffer = .allocate(
+      byteCount: VirtioHeader.size + GatewayLimits.largestPacket, alignment: 64)
+  }
+
+  func destroy() {
+    trains.destroy()
+    buffer.deallocate()
+  }
+
+  /// Makes `waits`, from `first` on, those of the devices that are this thread's now.
+  mutating func refresh(_ waits: inout [pollfd], from first: Int) {
+    let now = plane.version
+    guard now != version else { return }
+    version = now
+    devices = plane.devices(of: thread)
+    waits.removeLast(waits.count - first)
+    waits += devices.map {
+      pollfd(fd: $0.device.descriptor, events: Int16(POLLIN), revents: 0)
+    }
+  }
+
+  /// Takes what the devices have that `poll` found readable.
+  mutating func pump(_ waits: [pollfd], from first: Int) {
+    var work = 0
+    for index in devices.indices where waits[first + index].revents != 0 {
+      work += pump(devices[index])
+    }
+    guard work > 0 else { return }
+    quietTurns = work < GatewayLimits.quietTurn ? quietTurns + 1 : 0
+    switch thread {
+    case .receiving where work >= GatewayLimits.flush:
+      plane.giveDevices(to: .sending)
+    case .sending where quietTurns >= GatewayLimits.quietTurns:
+      quietTurns = 0
+      plane.giveDevices(to: .receiving)
+    default:
+      break
+    }
+  }
+
+  /// Reads what a device has, within a bound: the devices take turns. Gives how much work it was.
+  private mutating func pump(_ device: TransmitPlane.Device) -> Int {
+    let (number, descriptor, mtu) = (device.number, device.device.descriptor, device.mtu)
+    var work = 0
+    for _ in 0..<GatewayLimits.reads {
+      let length = read(descriptor, buffer.baseAddress, buffer.count)
+      guard length > 0 else { break }
+      work += length + GatewayLimits.packetWork
+      let bytes = UnsafeMutableRawBufferPointer(rebasing: buffer[..<length])
+      guard let header = VirtioHeader(UnsafeRawBufferPointer(bytes)),
+        let packet = OutboundPacket(
+          header, UnsafeMutableRawBufferPointer(rebasing: bytes[VirtioHeader.size...]), mtu: mtu)
+      else {
+        plane.state.withLock { $0.table.count(.badInnerPacket) }
+        continue
+      }
+      var next = 0
+      while next < packet.count {
+        var worn: SessionID?
+        next = plane.state.withLock { $0.seal(packet, from: next, device: number, &trains, &worn) }
+        if let worn { plane.tell(worn: worn) }
+        // The packet did not fit whole, or there is enough for one system call.
+        if next < packet.count || trains.used >= GatewayLimits.flush { flush() }
+      }
+    }
+    flush()
+    return work
+  }
+
+  private mutating func flush() {
+    var first = 0
+    while first < trains.count {
+      guard trains[first].isWhole else {
+        _ = sendSingly(first)
+        first += 1
+        continue
+      }
+      let count = trains.layOutWholes(from: first)
+      trains.wholes.send(plane.port, count: count) { index, code in giveUp(first + index, code) }
+      first += count
+    }
+    trains.removeAll()
+  }
+
+  /// Where the path cannot cut datagrams (no checksum offload, IPsec, ...) they go one by one from
+  /// now on; anything else is a loss.
+  private func giveUp(_ index: Int, _ code: Int32) {
+    let train = trains[index]
+    guard train.datagrams > 1, code == EIO || code == EINVAL || code == EMSGSIZE else {
+      return plane.fail(train.session, train.datagrams, code)
+    }
+    // Too big is too big either way, and says nothing of cutting.
+    if sendSingly(index) < train.datagrams {
+      plane.state.withLock { $0.sendSingly(train.session) }
+    }
+  }
+
+  /// Gives how many were refused.
+  private func sendSingly(_ index: Int) -> Int {
+    var refusals = 0
+    let session = trains[index].session
+    trains.singles.send(plane.port, count: trains.layOutSingles(index)) { _, code in
+      plane.fail(session, 1, code)
+      refusals += 1
+    }
+    return refusals
+  }
+}
