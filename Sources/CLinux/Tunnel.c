@@ -185,6 +185,10 @@ int starling_udp_open(const struct starling_endpoint *local, int is_v6) {
     setsockopt(file, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
   if (setsockopt(file, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) < 0)
     setsockopt(file, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+  /* Never fragmented, whatever the kernel believes of the path: its size is found with probes. */
+  int probe = IP_PMTUDISC_PROBE, probe6 = IPV6_PMTUDISC_PROBE;
+  setsockopt(file, IPPROTO_IP, IP_MTU_DISCOVER, &probe, sizeof probe);
+  if (is_v6) setsockopt(file, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &probe6, sizeof probe6);
   /* Joined datagrams; without it they come one by one. */
   int on = 1;
   setsockopt(file, IPPROTO_UDP, UDP_GRO, &on, sizeof on);

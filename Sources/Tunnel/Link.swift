@@ -33,10 +33,12 @@ public struct LinkConfig: Hashable, Sendable {
   public var localBlocks: [IPPrefix]
   /// Inner sources taken from this link, and destinations sent to it.
   public var remoteBlocks: [IPPrefix]
+  /// Inner MTU of the slice's device, where the path carries it.
+  public var mtu: Int
 
   public init(
     id: LinkID, endpoints: [IPEndpoint], staticKey: [UInt8], trust: [UInt8],
-    localBlocks: [IPPrefix], remoteBlocks: [IPPrefix]
+    localBlocks: [IPPrefix], remoteBlocks: [IPPrefix], mtu: Int = TunnelLimits.innerMTU
   ) {
     self.id = id
     self.endpoints = endpoints
@@ -44,6 +46,7 @@ public struct LinkConfig: Hashable, Sendable {
     self.trust = trust
     self.localBlocks = localBlocks
     self.remoteBlocks = remoteBlocks
+    self.mtu = mtu
   }
 }
 

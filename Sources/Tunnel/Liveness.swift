@@ -2,9 +2,11 @@ internal import Base
 
 /// Probes in the tunnel: is the far side there, how far away is it, how many get lost.
 ///
-/// A probe goes every 300 ms. While an answer is missing they come faster, and the far side is dead
+/// A probe goes every 300 ms. While an answer is overdue they come faster, and the far side is dead
 /// once three intervals have passed since the last probe that was answered: within a second on any
-/// path below 50 ms, and never for a few lost packets.
+/// path below 50 ms, and never for a few lost packets. Long before that it is suspect: flows that have
+/// another way take it, and TCP's second retransmission, 600 ms after the first loss (RFC 6298), finds
+/// it.
 struct Liveness: Sendable {
   /// Probes that loss is counted over, and that an answer may still match.
   static let history: UInt64 = 128
@@ -16,6 +18,10 @@ struct Liveness: Sendable {
   private var sentAt = [Instant](repeating: .zero, count: Int(history))
   private var outcomes = [Outcome](repeating: .unanswered, count: Int(history))
   private(set) var nextProbe: Instant
+  /// When the answer to the newest probe is overdue.
+  private var overdueAt: Instant?
+  /// Probes in a row whose answer was overdue.
+  private var missed = 0
   /// When the newest answered probe was sent.
   private var answeredSentAt: Instant
   private var newestAnswered: UInt64?
@@ -59,7 +65,12 @@ struct Liveness: Sendable {
     return answeredSentAt + timing.probeInterval * timing.missedProbes + margin
   }
 
-  var deadline: Instant { dead ? nextProbe : min(nextProbe, deadAt) }
+  var deadline: Instant {
+    dead ? nextProbe : min(nextProbe, min(deadAt, overdueAt ?? .distantFuture))
+  }
+
+  /// It answered and does not now: worse than any other way, better than none.
+  var suspect: Bool { alive && missed >= timing.missedProbes }
 
   /// The number of a probe to send, if one is due; and whether the far side just died.
   mutating func tick(_ now: Instant) -> (probe: UInt64?, died: Bool) {
@@ -69,15 +80,19 @@ struct Liveness: Sendable {
       dead = true
       died = true
     }
+    if let overdue = overdueAt, overdue <= now {
+      missed += 1
+      overdueAt = nil
+      nextProbe = min(nextProbe, now)
+    }
     guard now >= nextProbe else { return (nil, died) }
     let number = nextNumber
     nextNumber += 1
     let slot = Int(number % Self.history)
     sentAt[slot] = now
     outcomes[slot] = .unanswered
-    // Missing: the probe before last was due an answer by now.
-    let missing = alive && now - answeredSentAt > timing.probeInterval + probeTimeout
-    nextProbe = now + (missing ? timing.fastProbeInterval : timing.probeInterval)
+    overdueAt = alive ? now + max(timing.fastProbeInterval, probeTimeout) : nil
+    nextProbe = now + timing.probeInterval
     return (number, died)
   }
 
@@ -102,6 +117,8 @@ struct Liveness: Sendable {
     outcomes[slot] = .answered
     if number >= newestAnswered ?? 0 {
       newestAnswered = number
+      missed = 0
+      if number + 1 == nextNumber { overdueAt = nil }
       answeredSentAt = max(answeredSentAt, sentAt[slot])
     }
     sample(now - sentAt[slot])

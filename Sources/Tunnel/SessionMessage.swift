@@ -56,6 +56,13 @@ enum SessionMessage: Hashable, Sendable {
     return writer.bytes
   }
 
+  /// A probe of a path's size: with it the datagram has `size` bytes.
+  static func padded(probe number: UInt64, datagram size: Int) -> [UInt8] {
+    let message = SessionMessage.probe(number: number).encoded
+    let padding = size - PacketHeader.overhead - message.count
+    return message + [UInt8](repeating: 0, count: max(0, padding))
+  }
+
   /// Probes may be padded to try a path's size, so bytes behind a probe are ignored.
   init(decoding bytes: [UInt8]) throws(WireError) {
     var reader = ByteReader(bytes)

@@ -28,6 +28,7 @@ extension TunnelControl {
       epochs: EpochMachine(
         role: handshake.role, secret: secret, timing: timing, now: now, rng: &rng),
       liveness: Liveness(timing: timing, now: now),
+      path: path(of: link, now),
       renewAt: now + jittered(lifetime * 7 / 8))
     sessions[session.id.slot] = session
     effects.append(
@@ -40,6 +41,13 @@ extension TunnelControl {
       [.installReceive(epoch: 0, secret: secret), .installSend(epoch: 0, secret: secret)],
       session.id, &effects)
     return true
+  }
+
+  /// What is known of the link's path, or nothing.
+  private func path(of link: Link, _ now: Instant) -> PathSearch {
+    let ceiling = link.config.mtu + PacketHeader.overhead
+    if let known = session(link.active)?.path, known.ceiling == ceiling { return known }
+    return PathSearch(ceiling: ceiling, timing: timing, now: now)
   }
 
   /// The first authentic packet of an epoch.
@@ -118,6 +126,8 @@ extension TunnelControl {
       break
     case .probe(let number):
       effects.append(.sendMessage(id, SessionMessage.answer(number: number).encoded))
+    case .answer(let number) where number >= PathSearch.numbers:
+      _ = sessions[id.slot]?.path.answered(number, now: now)
     case .answer(let number):
       let revived = sessions[id.slot]?.liveness.answered(number, now: now) ?? false
       if revived, links[session.link]?.active == id { links[session.link]?.lastError = nil }
@@ -200,6 +210,13 @@ extension TunnelControl {
     sessions[id.slot]?.epochs.tick(
       now, probeTimeout: session.liveness.probeTimeout, crypto: crypto, actions: &actions)
     apply(actions, id, &effects)
+    let path = sessions[id.slot]?.path.tick(
+      now, probeTimeout: session.liveness.probeTimeout,
+      answers: session.liveness.alive && !session.liveness.suspect)
+    if let path {
+      let message = SessionMessage.padded(probe: path.number, datagram: path.size)
+      effects.append(.sendMessage(id, message))
+    }
   }
 
   /// Turns decisions about epochs into keys and messages.

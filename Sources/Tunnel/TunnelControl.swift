@@ -25,6 +25,7 @@ public struct TunnelControl: Sendable {
   /// What was last told, so that only changes are.
   var routes: [String: [TransmitTable.Route]] = [:]
   var reachable: Set<ClusterInSlice> = []
+  var mtus: [String: Int] = [:]
 
   struct ClusterInSlice: Hashable, Comparable, Sendable {
     var slice: String
@@ -70,6 +71,7 @@ public struct TunnelControl: Sendable {
     let createdAt: Instant
     var epochs: EpochMachine
     var liveness: Liveness
+    var path: PathSearch
     /// Something authentic was heard under it.
     var confirmed = false
     let renewAt: Instant
@@ -79,7 +81,8 @@ public struct TunnelControl: Sendable {
     /// A session that drains does nothing but wait for its end.
     var deadline: Instant {
       if let closesAt { return closesAt }
-      return confirmed ? min(epochs.deadline, liveness.deadline) : liveness.deadline
+      guard confirmed else { return liveness.deadline }
+      return min(epochs.deadline, min(liveness.deadline, path.deadline))
     }
 
     func handshakeDueAt(_ timing: TunnelTiming) -> Instant {
@@ -186,9 +189,32 @@ public struct TunnelControl: Sendable {
 
   // MARK: What others are told
 
+  /// Sessions of the gateways that serve one block.
+  private struct Targets {
+    private var answering: [SessionID] = []
+    private var suspect: [SessionID] = []
+    private var dead: [SessionID] = []
+
+    mutating func add(_ session: Session?) {
+      guard let session else { return }
+      if !session.liveness.alive {
+        dead.append(session.id)
+      } else if session.liveness.suspect {
+        suspect.append(session.id)
+      } else {
+        answering.append(session.id)
+      }
+    }
+
+    /// With none that answers the packets still go: one direction may work.
+    var best: [SessionID] {
+      !answering.isEmpty ? answering : !suspect.isEmpty ? suspect : dead
+    }
+  }
+
   /// Tells routes and reachability where they changed.
   mutating func publish(_ effects: inout [TunnelEffect]) {
-    var routesNow: [String: [IPPrefix: (live: [SessionID], all: [SessionID])]] = [:]
+    var routesNow: [String: [IPPrefix: Targets]] = [:]
     var reachableNow: Set<ClusterInSlice> = []
     for case let link? in links {
       let session = session(link.active)
@@ -196,19 +222,12 @@ public struct TunnelControl: Sendable {
       let id = link.config.id
       if alive { reachableNow.insert(ClusterInSlice(slice: id.slice, cluster: id.cluster)) }
       for block in link.config.remoteBlocks {
-        var targets = routesNow[id.slice]?[block] ?? ([], [])
-        if let session {
-          targets.all.append(session.id)
-          if alive { targets.live.append(session.id) }
-        }
-        routesNow[id.slice, default: [:]][block] = targets
+        routesNow[id.slice, default: [:]][block, default: Targets()].add(session)
       }
     }
     for slice in Set(routes.keys).union(routesNow.keys).sorted() {
-      // With no live one the packets still go: one direction may work.
       let list = (routesNow[slice] ?? [:]).sorted { $0.key < $1.key }.map {
-        TransmitTable.Route(
-          prefix: $0.key, targets: $0.value.live.isEmpty ? $0.value.all : $0.value.live)
+        TransmitTable.Route(prefix: $0.key, targets: $0.value.best)
       }
       guard routes[slice] != list else { continue }
       routes[slice] = list.isEmpty ? nil : list
@@ -222,6 +241,22 @@ public struct TunnelControl: Sendable {
             reachable: reachableNow.contains(cluster))))
     }
     reachable = reachableNow
+    publishMTUs(&effects)
+  }
+
+  /// One device serves all paths of a slice, so the narrowest counts: the kernel then tells senders
+  /// what fits (ICMP, segment sizes), with nothing left for us to cut or to answer.
+  private mutating func publishMTUs(_ effects: inout [TunnelEffect]) {
+    var now: [String: Int] = [:]
+    for case let link? in links {
+      let carried = session(link.active).map { $0.path.limit - PacketHeader.overhead }
+      let mtu = min(link.config.mtu, carried ?? link.config.mtu)
+      now[link.config.id.slice] = min(mtu, now[link.config.id.slice] ?? mtu)
+    }
+    for (slice, mtu) in now.sorted(by: { $0.key < $1.key }) where mtus[slice] != mtu {
+      effects.append(.mtu(slice: slice, mtu))
+    }
+    mtus = now
   }
 
   /// Every link, in the order of their ids.
@@ -252,7 +287,7 @@ public struct TunnelControl: Sendable {
       epoch: session?.epochs.epoch, keyAge: session.map { now - $0.epochs.startedAt },
       sessionAge: session.map { now - $0.createdAt },
       roundTripTime: session?.liveness.smoothed, jitter: session?.liveness.jitter,
-      loss: session?.liveness.loss(now), handshakes: link.handshakes,
+      loss: session?.liveness.loss(now), pathSize: session?.path.limit, handshakes: link.handshakes,
       failedHandshakes: link.failedHandshakes, rekeys: link.rekeys, lastError: error)
   }
 }

@@ -42,6 +42,8 @@ public enum TunnelEffect: Hashable, Sendable {
   /// No more data until the next epoch.
   case halt(SessionID)
   case routes(slice: String, [TransmitTable.Route])
+  /// What every path of the slice carries of an inner packet: the device's MTU from now on.
+  case mtu(slice: String, Int)
   case event(TunnelEvent)
 }
 
@@ -78,6 +80,8 @@ public struct LinkStatus: Hashable, Sendable {
   public var jitter: Duration?
   /// 0 to 1.
   public var loss: Double?
+  /// The largest datagram that the path carries, without UDP and IP headers.
+  public var pathSize: Int?
   public var handshakes: UInt64
   public var failedHandshakes: UInt64
   public var rekeys: UInt64

@@ -22,8 +22,10 @@ public enum TunnelLimits {
   public static let flightBytes = 32_768
   /// Fragments that wait for an earlier one.
   public static let pendingFragments = 32
-  /// A session message, without header and tag.
+  /// A session message, without header, tag and padding.
   public static let sessionMessage = 1_024
+  /// Inner MTU where nothing else is said.
+  public static let innerMTU = 1_420
   /// Text of a refusal.
   public static let reason = 200
   /// Names of slices, clusters and replicas.
@@ -72,6 +74,10 @@ public struct TunnelTiming: Sendable {
   public var retransmitMost: Duration = .milliseconds(1_600)
   public var retryAfter: Duration = .milliseconds(250)
   public var retryMost: Duration = .seconds(5)
+  /// How often a path's size is looked at again, and how often a larger one is tried (RFC 8899
+  /// section 5.1.1: PMTU_RAISE_TIMER).
+  public var pathCheck: Duration = .seconds(30)
+  public var pathRaise: Duration = .seconds(600)
 
   public init() {}
 }

@@ -50,6 +50,7 @@ enum GatewayReport {
     var failedHandshakes: UInt64
     var roundTripMicroseconds: Double?
     var loss: Double?
+    var pathSize: Int?
     var sentPackets: UInt64
     var sentBytes: UInt64
     var receivedPackets: UInt64
@@ -80,7 +81,8 @@ enum GatewayReport {
       rekeys: status.rekeys, handshakes: status.handshakes,
       failedHandshakes: status.failedHandshakes,
       roundTripMicroseconds: status.roundTripTime.map { Double($0.nanoseconds) / 1e3 },
-      loss: status.loss, sentPackets: status.sentPackets, sentBytes: status.sentBytes,
+      loss: status.loss, pathSize: status.pathSize, sentPackets: status.sentPackets,
+      sentBytes: status.sentBytes,
       receivedPackets: status.receivedPackets, receivedBytes: status.receivedBytes,
       drops: drops(status.drops), lastError: status.lastError)
   }

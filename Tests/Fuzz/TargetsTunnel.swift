@@ -82,7 +82,7 @@ private struct FuzzGateway {
     case .removeReceive(let id, let epoch): _ = receive.remove(id, epoch: epoch)
     case .halt(let id): transmit.halt(id)
     case .routes(_, let routes): transmit.setRoutes(routes, device: 0)
-    case .event: break
+    case .mtu, .event: break
     }
   }
 

@@ -29,6 +29,10 @@ def main():
     tunnel.add_argument("--only", help="these systems alone: raw,starling,wireguard-go,...")
     tunnel.add_argument(
         "--rotation", action="store_true", help="keys and gateways change under load instead")
+    tunnel.add_argument(
+        "--hostile", type=int, default=0, help="so many hostile datagrams at a live gateway instead")
+    tunnel.add_argument(
+        "--integrity", type=float, default=0, help="so many GB over a bad path instead")
     tunnel.add_argument("--rekeys", type=int, default=1000)
     tunnel.add_argument("--rotations", type=int, default=20)
     tunnel.add_argument("--kills", type=int, default=4)

@@ -4,7 +4,6 @@ again, altered and cut; then one of two gateways is killed. No packet may be los
 import random
 import signal
 import subprocess
-import threading
 import time
 
 from . import clusters, tunnel_lab, tunnel_probes

@@ -8,7 +8,7 @@ import statistics
 import sys
 import tempfile
 
-from . import bench_rotation, namespaces, tunnel_lab
+from . import bench_rotation, bench_weather, namespaces, tunnel_lab
 
 OURS = "starling"
 RAW = "raw"
@@ -156,6 +156,8 @@ def main(options):
         return {"failed": f"please install: {' '.join(lacking)}"}
     if options.rotation:
         return bench_rotation.main(options, say)
+    if options.hostile or options.integrity:
+        return bench_weather.main(options, say)
     wanted = options.only.split(",") if options.only else None
     scripts, missing = anchors(options.anchors, wanted, say)
     systems = [RAW, OURS, *scripts]
@@ -163,7 +165,7 @@ def main(options):
         systems = [name for name in systems if name in wanted]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        tool = tunnel_lab.build_datagrams(folder)
+        tool = tunnel_lab.build(folder, "datagrams")
         if not tool:
             missing["udp64"] = "no C compiler for lab/datagrams.c"
         for number in range(options.rounds):

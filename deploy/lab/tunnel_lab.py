@@ -16,16 +16,16 @@ OUTER = {"a": "192.168.77.1", "b": "192.168.77.2"}
 INNER = {"a": "10.9.0.1", "b": "10.9.0.2"}
 PORT = 7900
 OFFLOADS = ("tso", "gso", "gro", "tx-udp-segmentation")
-TOOLS = {"iperf3", "ping", "datagrams", "bash", "sh", "ip"}
+TOOLS = {"iperf3", "ping", "datagrams", "weather", "bash", "sh", "ip"}
 
 
-def build_datagrams(directory):
-    """The sender and counter of small datagrams; None where there is no C compiler."""
+def build(directory, name):
+    """A tool of this folder in C; None where there is no compiler."""
     compiler = shutil.which("cc") or shutil.which("clang")
     if not compiler:
         return None
-    source = pathlib.Path(__file__).with_name("datagrams.c")
-    out = pathlib.Path(directory) / "datagrams"
+    source = pathlib.Path(__file__).with_name(f"{name}.c")
+    out = pathlib.Path(directory) / name
     subprocess.run([compiler, "-O2", "-o", str(out), str(source)], check=True)
     return out
 
@@ -40,13 +40,16 @@ class TunnelLab:
         self.processes = {}
         for name in "ab":
             self.hosts[name] = namespaces.Namespace(self.prefix + name)
-        devices = {name: f"{self.prefix}v{name}" for name in "ab"}
+        devices = {name: self.device(name) for name in "ab"}
         namespaces.connect(self.hosts["a"], devices["a"], self.hosts["b"], devices["b"])
         for name, host in self.hosts.items():
             host.ip(f"addr add {OUTER[name]}/24 dev {devices[name]}")
             if not offloads:
                 for offload in OFFLOADS:
                     host.check(["ethtool", "-K", devices[name], offload, "off"])
+
+    def device(self, name):
+        return f"{self.prefix}v{name}"
 
     def __enter__(self):
         return self
@@ -98,7 +101,9 @@ class TunnelLab:
             [str(script)], check=True, stdout=log, stderr=log, timeout=30,
             env=os.environ | {"P": self.prefix, "WORK": str(self.directory)})
 
-    def start_gateways(self, replicas=(1, 1)):
+    def start_gateways(self, replicas=(1, 1), via=None):
+        """`via`: all find each other at this endpoint instead of directly."""
+        self.via = via
         self.plans = gateway_pair.GatewayPlans(self.directory, replicas)
         for name in self.plans.names:
             self.write_plan(name)
@@ -107,8 +112,10 @@ class TunnelLab:
     def write_plan(self, name):
         listen = {n: f"{OUTER[n[0]]}:{PORT + int(n[1])}" for n in self.plans.names}
         blocks = {cluster: f"{INNER[cluster]}/32" for cluster in INNER}
+        endpoints = {n: self.via or listen[n] for n in self.plans.names}
         return self.plans.write(
-            name, listen[name], f"{INNER[name[0]]}/24", blocks, listen, device=f"tun{name[1]}")
+            name, listen[name], f"{INNER[name[0]]}/24", blocks, endpoints,
+            device=f"tun{name[1]}")
 
     def start_gateway(self, name):
         path = self.directory / f"{name[0]}{name[1]}.json"

@@ -6,12 +6,10 @@ import struct
 import threading
 import time
 
-from . import tunnel_lab
-
 ETH_P_ALL = 3
 
 
-def _socket(host, kind, address=None):
+def make_socket(host, kind, address=None):
     def make():
         made = socket.socket(socket.AF_INET, kind)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -23,14 +21,24 @@ def _socket(host, kind, address=None):
     return host.call(make)
 
 
+def wire(lab, name):
+    """A socket that sees and says whole frames on a host's outer device."""
+    def make():
+        made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+        made.bind((lab.device(name), 0))
+        made.settimeout(0.1)
+        return made
+    return lab.hosts[name].call(make)
+
+
 class NumberedDatagrams:
     """Datagrams with numbers from one host to the other, one way, at a steady pace."""
 
     def __init__(self, source, sink, target, port, interval=0.001, size=200):
         self.interval, self.size = interval, size
         self.target = (target, port)
-        self.sender = _socket(source, socket.SOCK_DGRAM)
-        self.receiver = _socket(sink, socket.SOCK_DGRAM, (target, port))
+        self.sender = make_socket(source, socket.SOCK_DGRAM)
+        self.receiver = make_socket(sink, socket.SOCK_DGRAM, (target, port))
         self.receiver.settimeout(0.2)
         self.stopping = threading.Event()
         self.sent, self.arrivals = 0, []
@@ -80,9 +88,9 @@ class EchoedStream:
     """A TCP connection where everything is said back and compared."""
 
     def __init__(self, source, sink, target, port):
-        self.listener = _socket(sink, socket.SOCK_STREAM, (target, port))
+        self.listener = make_socket(sink, socket.SOCK_STREAM, (target, port))
         self.listener.listen(1)
-        self.client = _socket(source, socket.SOCK_STREAM)
+        self.client = make_socket(source, socket.SOCK_STREAM)
         self.client.settimeout(20)
         self.stopping = threading.Event()
         self.rounds, self.longest, self.intact = 0, 0.0, True
@@ -139,14 +147,7 @@ class Forger:
 
     def __init__(self, lab, rng, interval=0.005):
         self.rng, self.interval, self.sent = rng, interval, 0
-        device = f"{lab.prefix}vb"
-
-        def make():
-            made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
-            made.bind((device, 0))
-            made.settimeout(0.1)
-            return made
-        self.wire = lab.hosts["b"].call(make)
+        self.wire = wire(lab, "b")
         self.recorded = []
         self.stopping = threading.Event()
         self.threads = [threading.Thread(target=f) for f in (self._record, self._forge)]

@@ -13,6 +13,8 @@ struct GatewayState {
     /// The device's number in both planes.
     var number: Int
     var failure: String?
+    /// What every path of the slice carries; less than what is configured, or that.
+    var mtu: Int
   }
 
   var control: TunnelControl
@@ -57,12 +59,30 @@ struct GatewayState {
     for (name, config) in wanted.sorted(by: { $0.key < $1.key }) {
       setSlice(name, config)
     }
+    tellTransmit()
+  }
+
+  private func tellTransmit() {
     transmit.setDevices(
       slices.values.compactMap { slice in
         slice.device.map {
-          TransmitPlane.Device(number: slice.number, mtu: slice.config.mtu, device: $0)
+          TransmitPlane.Device(number: slice.number, mtu: slice.mtu, device: $0)
         }
       }.sorted { $0.number < $1.number })
+  }
+
+  /// The paths of a slice carry more or less than before.
+  private mutating func setMTU(_ mtu: Int, _ name: String) {
+    guard var slice = slices[name], let device = slice.device, slice.mtu != mtu else { return }
+    slice.mtu = mtu
+    slices[name] = slice
+    do throws(GatewayError) {
+      try device.setMTU(mtu)
+    } catch {
+      events.append(.sliceFailed(slice: name, reason: error.description))
+    }
+    receive.state.withLock { $0.setDevice(device, mtu: mtu, number: slice.number) }
+    tellTransmit()
   }
 
   private mutating func setSlice(_ name: String, _ config: TunnelSliceConfig) {
@@ -75,15 +95,19 @@ struct GatewayState {
         events.append(.sliceFailed(slice: name, reason: "too many slices on one gateway"))
         return
       }
-      slice = Slice(config: config, device: nil, number: number)
+      slice = Slice(config: config, device: nil, number: number, mtu: config.mtu)
     }
     do throws(GatewayError) {
       if let device = slice.device, slice.config.device == config.device {
         if slice.config.mtu != config.mtu || slice.config.addresses != config.addresses {
+          let isNarrowed = slice.mtu < slice.config.mtu
           try device.configure(config)
+          slice.mtu = isNarrowed ? min(slice.mtu, config.mtu) : config.mtu
+          if isNarrowed { try device.setMTU(slice.mtu) }
         }
       } else {
         slice.device = try TunnelDevice(config)
+        slice.mtu = config.mtu
       }
       slice.failure = nil
     } catch {
@@ -95,7 +119,7 @@ struct GatewayState {
     }
     slice.config = config
     slices[name] = slice
-    receive.state.withLock { $0.setDevice(slice.device, mtu: config.mtu, number: slice.number) }
+    receive.state.withLock { $0.setDevice(slice.device, mtu: slice.mtu, number: slice.number) }
   }
 
   /// By slice, why it is not served.
@@ -108,7 +132,8 @@ struct GatewayState {
       return LinkConfig(
         id: peer.link, endpoints: peer.endpoints, staticKey: peer.staticKey,
         trust: peer.certificateAuthority + Array(peer.spiffeURI.utf8),
-        localBlocks: slice.config.localBlocks, remoteBlocks: peer.remoteBlocks)
+        localBlocks: slice.config.localBlocks, remoteBlocks: peer.remoteBlocks,
+        mtu: slice.config.mtu)
     }
   }
 
@@ -150,6 +175,8 @@ struct GatewayState {
     case .routes(let slice, let routes):
       guard let number = slices[slice]?.number else { return }
       transmit.state.withLock { $0.table.setRoutes(routes, device: number) }
+    case .mtu(let slice, let mtu):
+      setMTU(mtu, slice)
     case .event(let event):
       note(event)
     }

@@ -44,6 +44,8 @@ public struct TunnelStatus: Hashable, Sendable {
   public var jitter: Duration?
   /// Share of the last probes that got no answer, 0 to 1.
   public var loss: Double?
+  /// The largest datagram that the path carries, without UDP and IP headers.
+  public var pathSize: Int?
   public var sentPackets: UInt64
   public var sentBytes: UInt64
   public var receivedPackets: UInt64
@@ -92,6 +94,7 @@ extension TunnelStatus {
     roundTripTime = link.roundTripTime
     jitter = link.jitter
     loss = link.loss
+    pathSize = link.pathSize
     sentPackets = sent.packets
     sentBytes = sent.bytes
     receivedPackets = received.packets

@@ -91,8 +91,8 @@ struct ReceiveState: ~Copyable {
     case .drop:
       return
     case .control:
-      guard bytes.count <= TunnelLimits.sessionMessage else { return table.count(.malformed) }
-      inputs.append(.message(ticket.session, Array(bytes)))
+      // What is longer is padding behind a probe.
+      inputs.append(.message(ticket.session, Array(bytes.prefix(TunnelLimits.sessionMessage))))
     case .deliver(let inner, let device, let link):
       if coalescer.isFull { flush() }
       let isPartial = ticket.header.flags & PacketHeader.partialChecksum != 0

@@ -44,6 +44,14 @@ final class TunnelDevice: Sendable {
     }
   }
 
+  /// What the paths carry, at the moment.
+  func setMTU(_ mtu: Int) throws(GatewayError) {
+    let result = starling_link_up(name, Int32(clamping: mtu))
+    guard result >= 0 else {
+      throw .refused("cannot set the MTU of the device \(name): \(GatewayError.text(-result))")
+    }
+  }
+
   private static func explain(_ code: Int32, _ name: String) -> String {
     switch code {
     case ENOENT, ENODEV, ENXIO:

@@ -24,6 +24,9 @@ enum TunnelMetrics {
         "rtt_seconds", "Round trip of probes.", tunnel.roundTripTime.map { $0.milliseconds / 1e3 })
       show("jitter_seconds", "Jitter of probes.", tunnel.jitter.map { $0.milliseconds / 1e3 })
       show("loss_ratio", "Share of probes without an answer.", tunnel.loss)
+      show(
+        "path_size_bytes", "Largest datagram that the path carries.",
+        tunnel.pathSize.map(Double.init))
       show("key_age_seconds", "Age of the keys.", tunnel.keyAge.map { $0.milliseconds / 1e3 })
       show(
         "certificate_expiry_timestamp_seconds", "End of the local leaf.",

@@ -14,6 +14,8 @@ struct SimulatedGateway {
   var endpoints: [SessionID: IPEndpoint] = [:]
   var events: [TunnelEvent] = []
   var delivered: [[UInt8]] = []
+  /// Of its device.
+  var mtu = 0
   let ledger: NonceLedger
 
   /// What leaves the gateway.
@@ -59,6 +61,7 @@ struct SimulatedGateway {
       for index in receive.remove(id, epoch: epoch) { openers[index] = nil }
     case .halt(let id):
       transmit.halt(id)
+    case .mtu(_, let mtu): self.mtu = mtu
     case .routes(_, let routes):
       transmit.setRoutes(routes, device: 0)
     case .event(let event):
@@ -127,6 +130,8 @@ struct SimulatedNetwork {
     var delay: Duration = .milliseconds(5)
     /// Added at random: packets overtake one another.
     var spread: Duration = .zero
+    /// Larger datagrams vanish without a word.
+    var pathSize = Int.max
   }
 
   private struct Flying {
@@ -247,7 +252,9 @@ struct SimulatedNetwork {
 
   mutating func send(_ bytes: [UInt8], from: IPEndpoint, to: IPEndpoint) {
     recorded.append((bytes, from, to))
-    guard !silent.contains(from), !silent.contains(to) else { return }
+    guard !silent.contains(from), !silent.contains(to), bytes.count <= weather.pathSize else {
+      return
+    }
     let copies = Double.random(in: 0..<1, using: &rng) < weather.duplication ? 2 : 1
     for _ in 0..<copies where Double.random(in: 0..<1, using: &rng) >= weather.loss {
       let extra = Int64.random(in: 0...weather.spread.nanoseconds, using: &rng)
