@@ -12,6 +12,9 @@ struct HandshakeMessage: Hashable, Sendable {
     case hello
     /// The responder's cookie: bound to the source address and the attempt, no state is kept.
     case challenge(cookie: [UInt8])
+    /// The same, to a flight of an attempt that the responder knows nothing of: it restarted. A hello
+    /// that someone says again never brings this about.
+    case forgotten(cookie: [UInt8])
     case flight(Flight)
     /// The far side gave up; the sentence says why.
     case refusal(String)
@@ -40,6 +43,7 @@ struct HandshakeMessage: Hashable, Sendable {
     case challenge = 1
     case flight = 2
     case refusal = 3
+    case forgotten = 4
   }
 
   var encoded: [UInt8] {
@@ -51,6 +55,9 @@ struct HandshakeMessage: Hashable, Sendable {
       writer.raw([UInt8](repeating: 0, count: Self.cookieSize))
     case .challenge(let cookie):
       writer.u8(Kind.challenge.rawValue)
+      writer.raw(cookie)
+    case .forgotten(let cookie):
+      writer.u8(Kind.forgotten.rawValue)
       writer.raw(cookie)
     case .flight(let flight):
       writer.u8(Kind.flight.rawValue)
@@ -81,6 +88,8 @@ struct HandshakeMessage: Hashable, Sendable {
       body = .hello
     case .challenge:
       body = .challenge(cookie: try reader.bytes(Self.cookieSize))
+    case .forgotten:
+      body = .forgotten(cookie: try reader.bytes(Self.cookieSize))
     case .flight:
       let flight = Flight(
         session: try reader.u32(), lanes: try reader.u8(), acknowledged: try reader.u32(),

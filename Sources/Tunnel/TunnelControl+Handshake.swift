@@ -25,6 +25,8 @@ extension TunnelControl {
       answerHello(number, datagram, from: source, now, &effects)
     case .challenge(let cookie):
       challenged(number, message.echo, cookie, from: source, now, &effects)
+    case .forgotten(let cookie):
+      forgotten(number, message.echo, cookie, from: source, now, &effects)
     case .flight(let flight):
       if message.echo == link.initiating?.salt {
         initiatorFlight(number, datagram, key, flight, now, &effects)
@@ -59,46 +61,50 @@ extension TunnelControl {
       links[number]?.initiating = own
       return
     }
-    sendChallenge(link, datagram, to: source, now, &effects)
+    sendCookie(link, datagram, to: source, now, &effects) { .challenge(cookie: $0) }
   }
 
-  private func sendChallenge(
+  private func sendCookie(
     _ link: Link, _ datagram: HandshakeDatagram, to source: IPEndpoint, _ now: Instant,
-    _ effects: inout [TunnelEffect]
+    _ effects: inout [TunnelEffect], in body: ([UInt8]) -> HandshakeMessage.Body
   ) {
     let cookie = cookies.cookie(
       tag: datagram.tag, generation: link.generation, salt: datagram.salt, source: source,
       now: now, crypto: crypto)
     let salt = crypto.random(HandshakeDatagram.saltSize)
     let answer = HandshakeDatagram.seal(
-      HandshakeMessage(echo: datagram.salt, body: .challenge(cookie: cookie)).encoded,
+      HandshakeMessage(echo: datagram.salt, body: body(cookie)).encoded,
       tag: link.keys.sendTag, salt: salt, counter: 0,
       key: link.keys.sendKey(salt: salt, crypto), crypto)
     effects.append(.send(answer, to: source))
   }
 
-  /// Initiator: the far side is there, and TLS begins; or it knows nothing of an attempt that got
-  /// further, since it restarted, and the attempt begins anew.
+  /// Initiator: the far side is there, and TLS begins.
   private mutating func challenged(
     _ number: Int, _ echo: [UInt8], _ cookie: [UInt8], from source: IPEndpoint, _ now: Instant,
     _ effects: inout [TunnelEffect]
   ) {
-    guard let link = links[number], var handshake = link.initiating, echo == handshake.salt
+    guard let link = links[number], var handshake = link.initiating, echo == handshake.salt,
+      handshake.phase == .hello
     else { return refuse(.replayed, &effects) }
-    guard handshake.phase == .hello else {
-      // Answers to repeated hellos bear the same cookie, or come from an endpoint not chosen.
-      guard cookie != handshake.echo, source == handshake.endpoint else {
-        return refuse(.replayed, &effects)
-      }
-      abandon(\.initiating, number, &effects)
-      return initiate(number, now, &effects)
-    }
     handshake.phase = .flights
     handshake.echo = cookie
     handshake.endpoint = source
     handshake.deadline = now + timing.handshakeTimeout
     links[number]?.initiating = handshake
     begin(\.initiating, number, now, &effects)
+  }
+
+  /// Initiator: the far side restarted in the middle of our attempt, which begins anew.
+  private mutating func forgotten(
+    _ number: Int, _ echo: [UInt8], _ cookie: [UInt8], from source: IPEndpoint, _ now: Instant,
+    _ effects: inout [TunnelEffect]
+  ) {
+    guard let handshake = links[number]?.initiating, echo == handshake.salt,
+      handshake.phase != .hello, cookie != handshake.echo, source == handshake.endpoint
+    else { return refuse(.replayed, &effects) }
+    abandon(\.initiating, number, &effects)
+    initiate(number, now, &effects)
   }
 
   private mutating func initiatorFlight(
@@ -131,7 +137,7 @@ extension TunnelControl {
         // A cookie of our process before this one, or a stale one: the far side gets a new one. Not
         // for an attempt that came to its end here, whose datagrams may still be under way.
         if datagram.salt != link.respondedTo {
-          sendChallenge(link, datagram, to: source, now, &effects)
+          sendCookie(link, datagram, to: source, now, &effects) { .forgotten(cookie: $0) }
         }
         return
       }

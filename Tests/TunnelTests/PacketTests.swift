@@ -90,7 +90,7 @@ import Testing
     let flight = HandshakeMessage.Flight(
       session: 1, lanes: 2, acknowledged: 3, offset: 4, bytes: [5, 6])
     let handshakes: [HandshakeMessage.Body] = [
-      .hello, .challenge(cookie: echo), .flight(flight), .refusal("no"),
+      .hello, .challenge(cookie: echo), .forgotten(cookie: echo), .flight(flight), .refusal("no"),
     ]
     for body in handshakes {
       let message = HandshakeMessage(echo: echo, body: body)

@@ -41,7 +41,7 @@ class NumberedDatagrams:
         self.receiver = make_socket(sink, socket.SOCK_DGRAM, (target, port))
         self.receiver.settimeout(0.2)
         self.stopping = threading.Event()
-        self.sent, self.arrivals = 0, []
+        self.sent, self.arrivals, self.began = 0, [], time.monotonic()
         self.threads = [threading.Thread(target=f) for f in (self._receive, self._send)]
         for thread in self.threads:
             thread.start()
@@ -78,10 +78,12 @@ class NumberedDatagrams:
         numbers = [number for _, number in self.arrivals]
         times = [at for at, _ in self.arrivals]
         gaps = [b - a for a, b in zip(times, times[1:])]
+        longest = max(gaps, default=0)
+        at = times[gaps.index(longest)] - self.began if gaps else 0
         return {
             "sent": self.sent, "lost": self.sent - len(set(numbers)),
             "repeated": len(numbers) - len(set(numbers)),
-            "longest_gap_ms": round(max(gaps, default=0) * 1e3)}
+            "longest_gap_ms": round(longest * 1e3), "longest_gap_at_s": round(at, 1)}
 
 
 class EchoedStream:

@@ -44,10 +44,14 @@ struct DevicePump {
   }
 
   /// Takes what the devices have that `poll` found readable.
-  mutating func pump(_ waits: [pollfd], from first: Int) {
+  mutating func pump(_ waits: inout [pollfd], from first: Int) {
     var work = 0
     for index in devices.indices where waits[first + index].revents != 0 {
       work += pump(devices[index])
+      // Removed behind our back: `poll` would tell of it again and again.
+      if waits[first + index].revents & Int16(POLLERR | POLLNVAL) != 0 {
+        waits[first + index].fd = -1
+      }
     }
     guard work > 0 else { return }
     quietTurns = work < GatewayLimits.quietTurn ? quietTurns + 1 : 0

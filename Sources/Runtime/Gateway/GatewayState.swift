@@ -77,7 +77,7 @@ struct GatewayState {
     slice.mtu = mtu
     slices[name] = slice
     do throws(GatewayError) {
-      try device.setMTU(mtu)
+      try device.configure(slice.config, mtu: mtu)
     } catch {
       events.append(.sliceFailed(slice: name, reason: error.description))
     }
@@ -101,9 +101,8 @@ struct GatewayState {
       if let device = slice.device, slice.config.device == config.device {
         if slice.config.mtu != config.mtu || slice.config.addresses != config.addresses {
           let isNarrowed = slice.mtu < slice.config.mtu
-          try device.configure(config)
           slice.mtu = isNarrowed ? min(slice.mtu, config.mtu) : config.mtu
-          if isNarrowed { try device.setMTU(slice.mtu) }
+          try device.configure(config, mtu: slice.mtu)
         }
       } else {
         slice.device = try TunnelDevice(config)

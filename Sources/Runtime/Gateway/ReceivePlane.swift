@@ -44,10 +44,11 @@ final class ReceivePlane: Sendable {
     // Joined datagrams are many already: fewer messages stay in the cache.
     var messages = GatewayLimits.messages
     while !stop.isSignalled {
-      if wake.isSignalled { wake.drain() }
       pump.refresh(&waits, from: fixed)
       _ = poll(&waits, nfds_t(waits.count), -1)
-      pump.pump(waits, from: fixed)
+      // First the event, then what it is about: what comes in between signals again.
+      if waits[2].revents != 0 { wake.drain() }
+      pump.pump(&waits, from: fixed)
       guard waits[0].revents != 0 else { continue }
       let count = receiver.receive(port, atMost: messages)
       guard count > 0 else { continue }

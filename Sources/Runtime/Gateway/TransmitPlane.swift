@@ -84,10 +84,11 @@ final class TransmitPlane: Sendable {
     }
     let fixed = waits.count
     while !stop.isSignalled {
-      if wake.isSignalled { wake.drain() }
       pump.refresh(&waits, from: fixed)
       _ = poll(&waits, nfds_t(waits.count), -1)
-      pump.pump(waits, from: fixed)
+      // First the event, then what it is about: what comes in between signals again.
+      if waits[1].revents != 0 { wake.drain() }
+      pump.pump(&waits, from: fixed)
     }
   }
 }

@@ -30,10 +30,13 @@ final class TunnelDevice: Sendable {
     close(descriptor)
   }
 
-  /// Brings addresses and MTU to what the configuration says.
-  func configure(_ config: TunnelSliceConfig) throws(GatewayError) {
+  /// Brings addresses and MTU to what the configuration says; `mtu`: what the paths carry, if less.
+  func configure(_ config: TunnelSliceConfig, mtu: Int? = nil) throws(GatewayError) {
+    // Below 1,280 bytes the kernel takes IPv6 addresses away (RFC 8200 section 5); with larger packets
+    // lost the others still go.
+    let least = config.addresses.contains { $0.address.family == .v6 } ? 1_280 : 0
     // IPv6 needs the interface up before it takes addresses.
-    var result = starling_link_up(name, Int32(config.mtu))
+    var result = starling_link_up(name, Int32(clamping: max(mtu ?? config.mtu, least)))
     for assignment in config.addresses where result >= 0 {
       let bytes = assignment.address.bytes
       result = starling_link_add_address(
@@ -41,14 +44,6 @@ final class TunnelDevice: Sendable {
     }
     guard result >= 0 else {
       throw .refused("cannot set up the device \(name): \(GatewayError.text(-result))")
-    }
-  }
-
-  /// What the paths carry, at the moment.
-  func setMTU(_ mtu: Int) throws(GatewayError) {
-    let result = starling_link_up(name, Int32(clamping: mtu))
-    guard result >= 0 else {
-      throw .refused("cannot set the MTU of the device \(name): \(GatewayError.text(-result))")
     }
   }
 
