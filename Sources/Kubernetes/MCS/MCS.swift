@@ -7,11 +7,23 @@ public enum MCS {
   /// On EndpointSlices: the imported service, and the cluster that the endpoints are in.
   public static let serviceNameLabel = "multicluster.kubernetes.io/service-name"
   public static let sourceClusterLabel = "multicluster.kubernetes.io/source-cluster"
-  /// Of a built-in EndpointSlice: its Service.
-  public static let localServiceLabel = "kubernetes.io/service-name"
+}
+
+/// Names of our own that objects in a cluster carry.
+public enum ObjectNames {
+  /// Of an EndpointSlice: the Service whose endpoints these are, for kube-proxy.
+  public static let serviceName = "kubernetes.io/service-name"
   /// Who keeps an EndpointSlice. Ours is no name that a built-in controller acts on.
-  public static let managedByLabel = "endpointslice.kubernetes.io/managed-by"
-  public static let manager = "starling.dev"
-  /// On a derived Service and on everything else that is made here: which import it is for.
-  public static let derivedFrom = "multicluster.kubernetes.io/derived-from"
+  public static let endpointSliceManager = "endpointslice.kubernetes.io/managed-by"
+  public static let endpointSliceManagerName = "starling.dev"
+  /// On everything that is made here; what does not carry it is never deleted.
+  public static let managedBy = "app.kubernetes.io/managed-by"
+  public static let manager = "starling"
+  /// On everything that is made for a slice; on a Namespace: the local consent to take part in it.
+  public static let slice = "starling.dev/slice"
+  /// Digest of what was applied last: tells a field that is no longer wanted from a foreign one.
+  public static let applied = "starling.dev/applied"
+  /// On a ServiceExport: which clusters' endpoints are preferred, and names besides its own.
+  public static let affinity = "starling.dev/affinity"
+  public static let aliases = "starling.dev/aliases"
 }

@@ -108,11 +108,16 @@ public struct LocalService: Hashable, Sendable {
     public var hostname: String
     /// Default `true`.
     public var ready: Bool
+    /// Where it runs; empty where that is not known.
+    public var node: String
 
-    public init(address: IPAddress, hostname: String = "", ready: Bool = true) {
+    public init(
+      address: IPAddress, hostname: String = "", ready: Bool = true, node: String = ""
+    ) {
       self.address = address
       self.hostname = hostname
       self.ready = ready
+      self.node = node
     }
   }
 
@@ -123,16 +128,33 @@ public struct LocalService: Hashable, Sendable {
     public var aliases: [String]
     /// `nil`: by the slice's DNS policy.
     public var affinity: EndpointAffinity?
+    /// What only Kubernetes says of a Service.
+    public var traits = Traits()
 
     public init(
       slice: String, headless: Bool = false, aliases: [String] = [],
-      affinity: EndpointAffinity? = nil
+      affinity: EndpointAffinity? = nil, traits: Traits = Traits()
     ) {
       self.slice = slice
       self.headless = headless
       self.aliases = aliases
       self.affinity = affinity
+      self.traits = traits
     }
+  }
+
+  /// Properties of an export that a services file does not have.
+  public struct Traits: Hashable, Sendable {
+    /// Milliseconds since 1970; `nil`: when it is first seen.
+    public var createdMilliseconds: UInt64?
+    public var sessionAffinity = SessionAffinity.none
+    public var internalTrafficPolicy = ""
+    public var trafficDistribution = ""
+    public var ipFamilies: [IPAddress.Family] = []
+    public var labels: [String: String] = [:]
+    public var annotations: [String: String] = [:]
+
+    public init() {}
   }
 
   public init(

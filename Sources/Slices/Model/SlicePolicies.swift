@@ -251,7 +251,7 @@ public struct SlicePlacement: Hashable, Sendable {
 }
 
 extension SlicePlacement: SliceSection {
-  static let entryLimit = 64
+  public static let entryLimit = 64
 
   init(reading reader: inout FieldReader) {
     labels = reader.textMap("labels", limit: Self.entryLimit)

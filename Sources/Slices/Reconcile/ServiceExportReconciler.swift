@@ -84,7 +84,12 @@ public enum ServiceExportReconciler {
     var export = ServiceExport(
       cluster: cluster, service: service.service,
       type: wanted.headless ? .headless : .clusterSetIP, ports: service.ports,
-      aliases: wanted.aliases, affinity: wanted.affinity)
+      createdMilliseconds: wanted.traits.createdMilliseconds ?? 0, aliases: wanted.aliases,
+      sessionAffinity: wanted.traits.sessionAffinity, affinity: wanted.affinity,
+      internalTrafficPolicy: wanted.traits.internalTrafficPolicy,
+      trafficDistribution: wanted.traits.trafficDistribution,
+      ipFamilies: wanted.traits.ipFamilies, labels: wanted.traits.labels,
+      annotations: wanted.traits.annotations)
     var unplaced = 0
     for endpoint in service.endpoints {
       // Without an overlay the real address is the one that others use.
@@ -97,7 +102,9 @@ public enum ServiceExportReconciler {
         continue
       }
       export.endpoints.append(
-        ServiceEndpoint(address: address, hostname: endpoint.hostname, ready: endpoint.ready))
+        ServiceEndpoint(
+          address: address, hostname: endpoint.hostname, node: endpoint.node,
+          ready: endpoint.ready))
       guard slice.network?.overlay != SliceOverlay.none else { continue }
       if address.family == endpoint.address.family {
         plan.endpoints.append(
@@ -161,9 +168,11 @@ private struct ExportWriter<Source: RegisterSource> {
     for var export in exports {
       let path = SlicePath.export(slice: slice, cluster: cluster, service: export.service).text
       let old = source.value(path, in: scope)
-      // The age of an export decides conflicts, so it stays what it was.
-      export.createdMilliseconds =
-        old?["created"]?.integer.flatMap { UInt64(exactly: $0) } ?? now
+      // The age of an export decides conflicts, so it stays what it was where nobody knows it.
+      if export.createdMilliseconds == 0 {
+        export.createdMilliseconds =
+          old?["created"]?.integer.flatMap { UInt64(exactly: $0) } ?? now
+      }
       put(path, old, export.value)
       wanted.insert(path)
       writeShards(of: export, &wanted)

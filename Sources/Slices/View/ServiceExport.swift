@@ -73,14 +73,24 @@ public struct ServicePort: Hashable, Sendable {
   public var port: UInt16
   public var transport: TransportProtocol
   public var appProtocol: String
+  /// Where the endpoints listen; the exporter's own affair, so it makes no conflict.
+  public var targetPort: UInt16
 
+  /// - Parameter targetPort: `nil`: the same port.
   public init(
-    name: String = "", port: UInt16, transport: TransportProtocol = .tcp, appProtocol: String = ""
+    name: String = "", port: UInt16, transport: TransportProtocol = .tcp, appProtocol: String = "",
+    targetPort: UInt16? = nil
   ) {
     self.name = name
     self.port = port
     self.transport = transport
     self.appProtocol = appProtocol
+    self.targetPort = targetPort ?? port
+  }
+
+  /// As clients see it.
+  var face: ServicePort {
+    ServicePort(name: name, port: port, transport: transport, appProtocol: appProtocol)
   }
 }
 
@@ -188,6 +198,7 @@ extension ServicePort {
       if reader.isAbsent("port") { reader.missing("port", allowed: "1 to 65535") }
       let transport = reader.choice("protocol", of: TransportProtocol.self) ?? .tcp
       let appProtocol = reader.string("appProtocol") ?? ""
+      let target = reader.integer("targetPort", in: 1...65535)
       if strict { reader.refuseUnknownFields() }
       if items.count > 1, name.isEmpty, reader.isAbsent("name") {
         reader.missing("name", allowed: "a name for each of several ports")
@@ -197,7 +208,8 @@ extension ServicePort {
       } else if let port {
         out.append(
           ServicePort(
-            name: name, port: UInt16(port), transport: transport, appProtocol: appProtocol))
+            name: name, port: UInt16(port), transport: transport, appProtocol: appProtocol,
+            targetPort: target.map { UInt16($0) }))
       }
     }
     return out
@@ -209,6 +221,7 @@ extension ServicePort {
     writer.put("port", .integer(Int64(port)))
     writer.put("protocol", transport, default: .tcp)
     writer.put("appProtocol", appProtocol, default: "") { .string($0) }
+    writer.put("targetPort", Int(targetPort), default: Int(port))
     return writer.value
   }
 }

@@ -114,7 +114,7 @@ public struct ExportConflict: Hashable, Sendable {
     _ a: ServiceExport, from b: ServiceExport, by reason: Reason
   ) -> Bool {
     switch reason {
-    case .port: Set(a.ports) != Set(b.ports)
+    case .port: Set(a.ports.map(\.face)) != Set(b.ports.map(\.face))
     case .type: a.type != b.type
     case .sessionAffinity: a.sessionAffinity.name != b.sessionAffinity.name
     case .sessionAffinityConfig:

@@ -1,0 +1,210 @@
+internal import Base
+public import Slices
+
+/// What this cluster's objects ask to be exported, as local services: the same form that a standalone
+/// cluster reads from its file.
+public struct ExportReader: Sendable {
+  /// Which namespaces take part on this cluster's side, whatever a remote admin signed.
+  public enum Consent: String, CaseIterable, Hashable, Sendable {
+    /// Those that carry the label `starling.dev/slice` with the slice's name. The default.
+    case labelled
+    /// All but the cluster's own (`kube-*`).
+    case all
+  }
+
+  /// What became of one ServiceExport.
+  public struct Finding: Hashable, Sendable {
+    public var export: ObjectKey
+    /// The condition `Valid`.
+    public var valid: Condition
+    /// The slice that it goes into; `nil` where none takes it.
+    public var slice: String?
+    /// Why it is not exported although it is valid.
+    public var problem: String?
+  }
+
+  /// Of exported labels and annotations together: they travel in one register.
+  public static let propagatedLimit = 8192
+
+  public private(set) var services = LocalServices()
+  /// Ascending by key.
+  public private(set) var findings: [Finding] = []
+
+  private let objects: ClusterObjects
+  private let exports: ResourceType
+  private let consent: Consent
+  /// The slice of each namespace that takes part.
+  private let slices: [String: String]
+  private var endpoints: [ObjectKey: [KubernetesObject]] = [:]
+
+  /// - Parameter exports: ServiceExports in the version that is served.
+  public init(
+    _ objects: ClusterObjects, exports: ResourceType = .serviceExports, view: ClustersetView,
+    cluster: String, consent: Consent
+  ) {
+    self.objects = objects
+    self.exports = exports
+    self.consent = consent
+    slices = Self.slices(objects, view, cluster, consent)
+    for slice in objects.all(.endpointSlices) {
+      guard let service = slice.labels[ObjectNames.serviceName],
+        slice.labels[MCS.sourceClusterLabel] == nil,
+        slice.labels[ObjectNames.endpointSliceManager] != ObjectNames.endpointSliceManagerName
+      else { continue }
+      endpoints[ObjectKey(namespace: slice.namespace, name: service), default: []].append(slice)
+    }
+    for export in objects.all(exports) where !export.isTerminating { read(export) }
+  }
+
+  /// Namespaces that take part here, by slice of the view and by local consent.
+  public static func slices(
+    _ objects: ClusterObjects, _ view: ClustersetView, _ cluster: String, _ consent: Consent
+  ) -> [String: String] {
+    var out: [String: String] = [:]
+    for slice in view.slices(of: cluster) where slice.isActive(cluster) {
+      for namespace in slice.member(cluster)?.namespaces ?? []
+      where out[namespace] == nil && !NameRules.isSystemNamespace(namespace) {
+        guard let object = objects[ObjectID(.namespaces, ObjectKey(name: namespace))],
+          !object.isTerminating,
+          consent == .all || object.labels[ObjectNames.slice] == slice.name
+        else { continue }
+        out[namespace] = slice.name
+      }
+    }
+    return out
+  }
+
+  // MARK: One export
+
+  private mutating func read(_ export: KubernetesObject) {
+    let key = export.key
+    func invalid(_ reason: String, _ message: String) {
+      findings.append(
+        Finding(export: key, valid: Condition("Valid", false, reason: reason, message: message)))
+    }
+    guard let service = objects[ObjectID(.services, key)], !service.isTerminating else {
+      return invalid("NoService", "there is no Service \(key)")
+    }
+    guard service.spec["type"]?.string != "ExternalName" else {
+      return invalid("InvalidServiceType", "Services of type ExternalName cannot be exported")
+    }
+    var finding = Finding(
+      export: key, valid: Condition("Valid", true, reason: "Valid", message: "the Service exists"))
+    finding.slice = slices[key.namespace]
+    if let slice = finding.slice {
+      finding.problem = add(export, service, to: slice)
+    } else {
+      finding.problem = refusal(of: key.namespace)
+    }
+    findings.append(finding)
+  }
+
+  private func refusal(of namespace: String) -> String {
+    let named = "namespace \(namespace) takes part in no slice"
+    guard consent == .labelled else { return named }
+    return "\(named): a slice has to name it, and it has to carry the label "
+      + "\(ObjectNames.slice) with that slice's name"
+  }
+
+  /// - Returns: why it cannot be exported.
+  private mutating func add(
+    _ export: KubernetesObject, _ service: KubernetesObject, to slice: String
+  ) -> String? {
+    let key = export.key
+    guard NameRules.isLabel(key.name) else { return "\(key.name) is no DNS label" }
+    let parts = endpoints[key] ?? []
+    var traits = LocalService.Traits()
+    traits.createdMilliseconds = max(1, export.createdMilliseconds)
+    traits.sessionAffinity = Self.sessionAffinity(service)
+    traits.internalTrafficPolicy = service.spec["internalTrafficPolicy"]?.string ?? ""
+    traits.trafficDistribution = service.spec["trafficDistribution"]?.string ?? ""
+    traits.ipFamilies = Self.families(service)
+    traits.labels = export.spec["exportedLabels"]?.texts ?? [:]
+    traits.annotations = export.spec["exportedAnnotations"]?.texts ?? [:]
+    let size = (Array(traits.labels) + Array(traits.annotations))
+      .reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count }
+    guard size <= Self.propagatedLimit,
+      max(traits.labels.count, traits.annotations.count) <= SlicePlacement.entryLimit
+    else {
+      return "exported labels and annotations are larger than \(Self.propagatedLimit) bytes"
+    }
+    let aliases = (export.annotations[ObjectNames.aliases] ?? "").split(separator: ",")
+      .map { String($0) }.filter { NameRules.isDomain($0) }
+    services.services.append(
+      LocalService(
+        service: ServiceName(namespace: key.namespace, name: key.name),
+        ports: Self.ports(service, parts), endpoints: Self.endpoints(parts),
+        export: .init(
+          slice: slice, headless: service.spec["clusterIP"]?.string == "None",
+          aliases: Array(aliases.prefix(ServiceExport.aliasLimit)),
+          affinity: export.annotations[ObjectNames.affinity].flatMap {
+            EndpointAffinity(rawValue: $0)
+          }, traits: traits)))
+    return nil
+  }
+
+  // MARK: Services and their endpoints
+
+  private static func sessionAffinity(_ service: KubernetesObject) -> SessionAffinity {
+    guard service.spec["sessionAffinity"]?.string == "ClientIP" else { return .none }
+    let timeout = service.spec.at("sessionAffinityConfig", "clientIP", "timeoutSeconds")?.integer
+    return .clientIP(
+      timeoutSeconds: timeout.map { Int(clamping: $0) } ?? SessionAffinity.defaultTimeoutSeconds)
+  }
+
+  private static func families(_ service: KubernetesObject) -> [IPAddress.Family] {
+    (service.spec["ipFamilies"]?.array ?? []).compactMap {
+      $0.string == "IPv4" ? .v4 : $0.string == "IPv6" ? .v6 : nil
+    }
+  }
+
+  /// A port's number at the endpoints stands in their slices, by the port's name; a Service may name
+  /// it by a word that differs from Pod to Pod, so the first slice speaks for all.
+  static func ports(
+    _ service: KubernetesObject, _ slices: [KubernetesObject]
+  ) -> [ServicePort] {
+    let items = (service.spec["ports"]?.array ?? []).prefix(ServiceExport.portLimit)
+    return items.compactMap { item in
+      guard let number = item["port"]?.integer.flatMap({ UInt16(exactly: $0) }), number > 0 else {
+        return nil
+      }
+      let name = item["name"]?.string ?? ""
+      let found =
+        slices.lazy.compactMap { slice in
+          slice.json["ports"]?.array?.first { ($0["name"]?.string ?? "") == name }?["port"]?.integer
+        }.first ?? item["targetPort"]?.integer
+      return ServicePort(
+        name: name, port: number,
+        transport: item["protocol"]?.string.flatMap { TransportProtocol(rawValue: $0) } ?? .tcp,
+        appProtocol: item["appProtocol"]?.string ?? "",
+        targetPort: found.flatMap { UInt16(exactly: $0) }.flatMap { $0 > 0 ? $0 : nil })
+    }
+  }
+
+  /// Each address once; the ready one of two with one address, as slices overlap for a moment while
+  /// the controller moves an endpoint. Ascending by address.
+  static func endpoints(_ slices: [KubernetesObject]) -> [LocalService.Endpoint] {
+    var out: [IPAddress: LocalService.Endpoint] = [:]
+    var names: [String: IPAddress] = [:]
+    for slice in slices {
+      for item in slice.json["endpoints"]?.array ?? [] {
+        // The first address of an endpoint stands for it (EndpointSlice's API).
+        guard let address = item["addresses"]?.array?.first?.string.flatMap({ IPAddress($0) })
+        else { continue }
+        // Absent means ready, and a terminating one is not.
+        let isReady = item.at("conditions", "ready")?.bool ?? true
+        var hostname = item["hostname"]?.string ?? ""
+        if !NameRules.isLabel(hostname) || names[hostname].map({ $0 != address }) == true {
+          hostname = ""
+        }
+        if !hostname.isEmpty { names[hostname] = address }
+        if let old = out[address], old.ready { continue }
+        out[address] = LocalService.Endpoint(
+          address: address, hostname: hostname, ready: isReady,
+          node: item["nodeName"]?.string ?? "")
+      }
+    }
+    return out.values.sorted { $0.address < $1.address }
+      .prefix(LocalServices.endpointLimit).map { $0 }
+  }
+}

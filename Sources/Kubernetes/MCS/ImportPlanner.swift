@@ -1,0 +1,318 @@
+public import Base
+public import Slices
+
+/// What has to be in this cluster for the services of its slices: for each a ServiceImport, the
+/// EndpointSlices of its exporters and a derived Service, so that kube-proxy carries the traffic
+/// (KEP-1645). A pure function of the converged view and of what the cluster has.
+public struct ImportPlanner: Sendable {
+  public struct Input: Sendable {
+    public var cluster: String
+    public var consent: ExportReader.Consent
+    /// By slice.
+    public var reachability: [String: Reachability]
+    /// This cluster's own services with their real endpoints.
+    public var local: LocalServices
+    /// Families that this cluster gives to Services.
+    public var families: Set<IPAddress.Family>
+    public var imports: ResourceType
+    public var nowMilliseconds: UInt64
+
+    public init(
+      cluster: String, consent: ExportReader.Consent = .labelled,
+      reachability: [String: Reachability] = [:], local: LocalServices = LocalServices(),
+      families: Set<IPAddress.Family> = [.v4], imports: ResourceType = .serviceImports,
+      nowMilliseconds: UInt64
+    ) {
+      self.cluster = cluster
+      self.consent = consent
+      self.reachability = reachability
+      self.local = local
+      self.families = families
+      self.imports = imports
+      self.nowMilliseconds = nowMilliseconds
+    }
+  }
+
+  /// In the order in which they have to be made.
+  public private(set) var desired: [DesiredObject] = []
+  /// Addresses of derived Services, by slice: what names resolve to in this cluster.
+  public private(set) var addresses: [String: [ServiceName: [IPAddress]]] = [:]
+
+  private let input: Input
+  private let objects: ClusterObjects
+  private let own: [ServiceName: LocalService]
+  /// Imported EndpointSlices that exist, by service.
+  private var slices: [ObjectKey: [KubernetesObject]] = [:]
+
+  /// Types that this planner makes objects of.
+  public static func managed(imports: ResourceType) -> [ResourceType] {
+    [imports, .services, .endpointSlices]
+  }
+
+  public init(_ view: ClustersetView, _ objects: ClusterObjects, _ input: Input) {
+    self.input = input
+    self.objects = objects
+    own = Dictionary(
+      input.local.services.map { ($0.service, $0) }, uniquingKeysWith: { a, _ in a })
+    for slice in objects.all(.endpointSlices) where ObjectDiffer.isOurs(slice) {
+      guard let name = slice.labels[MCS.serviceNameLabel] else { continue }
+      slices[ObjectKey(namespace: slice.namespace, name: name), default: []].append(slice)
+    }
+    let namespaces = ExportReader.slices(objects, view, input.cluster, input.consent)
+    for slice in view.slices(of: input.cluster) where slice.isActive(input.cluster) {
+      for service in slice.services where namespaces[service.service.namespace] == slice.name {
+        plan(service, in: slice)
+      }
+    }
+  }
+
+  /// The derived Service's name: the import's own may be taken by the local Service.
+  public static func derivedName(_ service: ServiceName) -> String {
+    let digits = String(StableHash.of("\(service)"), radix: 16)
+    return "starling-" + String(repeating: "0", count: 16 - digits.utf8.count) + digits
+  }
+
+  // MARK: One service
+
+  private mutating func plan(_ service: ServiceImport, in slice: SliceView) {
+    let key = ObjectKey(namespace: service.service.namespace, name: service.service.name)
+    let id = ObjectID(input.imports, key)
+    let labels = [ObjectNames.slice: slice.name]
+    let derived = ObjectKey(namespace: key.namespace, name: Self.derivedName(service.service))
+    let families = self.families(of: service)
+    var ips: [String] = []
+    if service.type == .clusterSetIP, let existing = objects[ObjectID(.services, derived)] {
+      let list = existing.spec["clusterIPs"]?.array ?? []
+      ips = list.compactMap(\.string).filter { IPAddress($0) != nil }
+      if !ips.isEmpty {
+        addresses[slice.name, default: [:]][service.service] = ips.compactMap { IPAddress($0) }
+      }
+    }
+    desired.append(
+      DesiredObject(
+        input.imports, key, labels: labels.merging(service.labels) { mine, _ in mine },
+        annotations: service.annotations, ["spec": Self.spec(service, ips, families)],
+        status: status(service, ips, families, id)))
+    guard !families.isEmpty else { return }
+    if service.type == .clusterSetIP {
+      desired.append(
+        DesiredObject(
+          .services, derived, labels: labels.merging([MCS.serviceNameLabel: key.name]) { $1 },
+          ["spec": Self.derivedSpec(service, families)], owner: id))
+    }
+    planEndpoints(service, slice, derived: service.type == .headless ? nil : derived.name, id)
+  }
+
+  /// In the import's order; empty where this cluster has none of them.
+  private func families(of service: ServiceImport) -> [IPAddress.Family] {
+    let asked = service.ipFamilies.isEmpty ? input.families.sorted() : service.ipFamilies
+    return asked.filter { input.families.contains($0) }
+  }
+
+  private static func ports(_ service: ServiceImport) -> JSON {
+    .array(
+      service.ports.map { port in
+        .object([
+          "name": port.name.isEmpty ? nil : .string(port.name),
+          "port": .integer(Int64(port.port)), "protocol": .string(port.transport.rawValue),
+          "appProtocol": port.appProtocol.isEmpty ? nil : .string(port.appProtocol),
+        ])
+      })
+  }
+
+  private static func name(_ family: IPAddress.Family) -> JSON {
+    family == .v4 ? "IPv4" : "IPv6"
+  }
+
+  private static func text(_ text: String) -> JSON? {
+    text.isEmpty ? nil : .string(text)
+  }
+
+  private static func spec(
+    _ service: ServiceImport, _ ips: [String], _ families: [IPAddress.Family]
+  ) -> JSON {
+    .object([
+      "type": .string(service.type.rawValue), "ports": ports(service),
+      "ips": ips.isEmpty ? nil : .array(ips.map { .string($0) }),
+      "ipFamilies": families.isEmpty ? nil : .array(families.map { name($0) }),
+      "sessionAffinity": .string(service.sessionAffinity.name),
+      "sessionAffinityConfig": affinityConfig(service.sessionAffinity),
+      "internalTrafficPolicy": text(service.internalTrafficPolicy),
+      "trafficDistribution": text(service.trafficDistribution),
+    ])
+  }
+
+  private static func affinityConfig(_ affinity: SessionAffinity) -> JSON? {
+    guard case .clientIP(let timeout) = affinity else { return nil }
+    return ["clientIP": ["timeoutSeconds": .integer(Int64(timeout))]]
+  }
+
+  private func status(
+    _ service: ServiceImport, _ ips: [String], _ families: [IPAddress.Family], _ id: ObjectID
+  ) -> JSON {
+    let observed = objects[id]
+    let ready: Condition
+    if families.isEmpty {
+      ready = Condition(
+        "Ready", false, reason: "IPFamilyNotSupported",
+        message: "this cluster has none of the service's IP families")
+    } else if service.type == .headless || !ips.isEmpty {
+      ready = Condition("Ready", true, reason: "Ready", message: staleness(of: service))
+    } else {
+      ready = Condition("Ready", false, reason: "Pending", message: "no address is allotted yet")
+    }
+    return [
+      "clusters": .array(service.clusters.map { ["cluster": .string($0)] }),
+      "conditions": [ready].json(
+        over: observed?.status["conditions"], generation: observed?.generation ?? 1,
+        now: input.nowMilliseconds),
+    ]
+  }
+
+  /// Exporters whose control plane is not heard: shown, and withdraws nothing that works.
+  private func staleness(of service: ServiceImport) -> String {
+    let stale = input.reachability.values.reduce(into: Set<String>()) { $0.formUnion($1.stale) }
+    let names = service.clusters.filter { stale.contains($0) }
+    return names.isEmpty
+      ? "the service can be used" : "not heard of now: \(names.joined(separator: ", "))"
+  }
+
+  private static func derivedSpec(
+    _ service: ServiceImport, _ families: [IPAddress.Family]
+  ) -> JSON {
+    let isSingle = service.ports.count == 1
+    let ports = service.ports.map { port -> JSON in
+      .object([
+        // Of several ports each needs a name.
+        "name": port.name.isEmpty && isSingle ? nil : .string(portName(port)),
+        "port": .integer(Int64(port.port)), "protocol": .string(port.transport.rawValue),
+        "targetPort": .integer(Int64(port.targetPort)),
+        "appProtocol": text(port.appProtocol),
+      ])
+    }
+    return .object([
+      "type": "ClusterIP", "ports": .array(ports),
+      "ipFamilies": .array(families.map { name($0) }),
+      "ipFamilyPolicy": families.count > 1 ? "PreferDualStack" : "SingleStack",
+      "sessionAffinity": .string(service.sessionAffinity.name),
+      "sessionAffinityConfig": affinityConfig(service.sessionAffinity),
+      "internalTrafficPolicy": text(service.internalTrafficPolicy),
+      "trafficDistribution": text(service.trafficDistribution),
+    ])
+  }
+
+  private static func portName(_ port: ServicePort) -> String {
+    port.name.isEmpty ? "p\(port.port)-\(port.transport.rawValue.lowercased())" : port.name
+  }
+
+  // MARK: Endpoints
+
+  /// One source cluster a slice. An exporter that cannot be reached has none; one that is not selected
+  /// (affinity, drained) has slices that kube-proxy does not see, for whoever reads the API.
+  private mutating func planEndpoints(
+    _ service: ServiceImport, _ slice: SliceView, derived: String?, _ owner: ObjectID
+  ) {
+    let reachability =
+      input.reachability[slice.name] ?? Reachability(local: input.cluster)
+    let selection = EndpointSelection(service, dns: slice.dns, reachability: reachability)
+    let isSingle = service.ports.count == 1
+    for export in service.exports {
+      guard reachability.canReach(export.cluster) || selection.keptLast else { continue }
+      var labels = [
+        ObjectNames.slice: slice.name, MCS.serviceNameLabel: service.service.name,
+        MCS.sourceClusterLabel: export.cluster,
+        ObjectNames.endpointSliceManager: ObjectNames.endpointSliceManagerName,
+      ]
+      if let derived, selection.clusters.contains(export.cluster) {
+        labels[ObjectNames.serviceName] = derived
+      }
+      let ports = JSON.array(
+        export.ports.map { port in
+          .object([
+            "name": port.name.isEmpty && isSingle ? "" : .string(Self.portName(port)),
+            "port": .integer(Int64(port.targetPort)),
+            "protocol": .string(port.transport.rawValue),
+            "appProtocol": Self.text(port.appProtocol),
+          ])
+        })
+      for part in parts(of: export) {
+        desired.append(
+          DesiredObject(
+            .endpointSlices, part.key, labels: labels,
+            [
+              "addressType": Self.name(part.family), "ports": ports,
+              "endpoints": .array(part.endpoints.map { Self.endpoint($0) }),
+            ], owner: owner))
+      }
+    }
+  }
+
+  private static func endpoint(_ endpoint: ServiceEndpoint) -> JSON {
+    .object([
+      "addresses": [.string("\(endpoint.address)")],
+      "conditions": ["ready": .bool(endpoint.ready)],
+      "hostname": text(endpoint.hostname),
+    ])
+  }
+
+  /// Local Pods are reached as they are; those of others by their slice addresses.
+  private func endpoints(of export: ServiceExport) -> [ServiceEndpoint] {
+    guard export.cluster == input.cluster, let local = own[export.service] else {
+      return export.endpoints
+    }
+    return local.endpoints.map {
+      ServiceEndpoint(
+        address: $0.address, hostname: $0.hostname, node: $0.node, ready: $0.ready)
+    }
+  }
+
+  private struct Part {
+    var key: ObjectKey
+    var family: IPAddress.Family
+    var endpoints: [ServiceEndpoint]
+  }
+
+  /// Endpoints stay in the slice that they are in, and new ones fill the first with room: a change
+  /// costs the slices that it touches. At least one slice, so that the exporter shows.
+  private func parts(of export: ServiceExport) -> [Part] {
+    let service = export.service
+    let all = endpoints(of: export)
+    var out: [Part] = []
+    for family in Set(all.map(\.address.family)).union(all.isEmpty ? [.v4] : []).sorted() {
+      let prefix = "\(service.name)-\(export.cluster)-\(family == .v4 ? "4" : "6")-"
+      var home: [IPAddress: Int] = [:]
+      for slice in slices[ObjectKey(namespace: service.namespace, name: service.name)] ?? []
+      where slice.name.hasPrefix(prefix) {
+        guard let index = Int(slice.name.dropFirst(prefix.count)) else { continue }
+        for item in slice.json["endpoints"]?.array ?? [] {
+          if let address = item["addresses"]?.array?.first?.string.flatMap({ IPAddress($0) }) {
+            home[address] = index
+          }
+        }
+      }
+      let members = all.filter { $0.address.family == family }
+      var parts: [Int: [ServiceEndpoint]] = [:]
+      var homeless: [ServiceEndpoint] = []
+      for endpoint in members {
+        if let index = home[endpoint.address] {
+          parts[index, default: []].append(endpoint)
+        } else {
+          homeless.append(endpoint)
+        }
+      }
+      var index = 0
+      for endpoint in homeless {
+        while parts[index]?.count ?? 0 >= ServiceExport.endpointsPerShard { index += 1 }
+        parts[index, default: []].append(endpoint)
+      }
+      if parts.isEmpty { parts[0] = [] }
+      for (index, endpoints) in parts.sorted(by: { $0.key < $1.key }) {
+        out.append(
+          Part(
+            key: ObjectKey(namespace: service.namespace, name: "\(prefix)\(index)"),
+            family: family, endpoints: endpoints.sorted { $0.address < $1.address }))
+      }
+    }
+    return out
+  }
+}

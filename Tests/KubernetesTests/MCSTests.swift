@@ -1,0 +1,325 @@
+import Base
+import Kubernetes
+import Slices
+import Testing
+
+/// The API cases of the public MCS conformance suite, and what they leave out.
+@Suite struct MCSTests {
+  @Test func anExportIsImportedEverywhere() throws {
+    var world = try MCSWorld()
+    world.export("web", in: "a", pods: ["192.168.0.1", "192.168.0.2"])
+    let isSettled = world.settle()
+    #expect(isSettled)
+    for cluster in ["a", "b"] {
+      let imported = try #require(world[.serviceImports, "web", in: cluster])
+      #expect(imported.spec["type"] == "ClusterSetIP")
+      #expect(imported.spec["ports"] == [["name": "http", "port": 80, "protocol": "TCP"]])
+      #expect(imported.status["clusters"] == [["cluster": "a"]])
+      let derived = try #require(
+        world[
+          .services,
+          ImportPlanner.derivedName(ServiceName(namespace: "shop", name: "web")), in: cluster])
+      #expect(imported.spec["ips"] == derived.spec["clusterIPs"])
+      #expect(derived.metadata["ownerReferences"]?.array?.first?["uid"]?.string == imported.uid)
+      let slices = world.slices(of: "web", in: cluster)
+      #expect(slices.count == 1)
+      #expect(slices[0].labels[MCS.sourceClusterLabel] == "a")
+      #expect(slices[0].labels[ObjectNames.endpointSliceManager] == "starling.dev")
+      #expect(slices[0].json["endpoints"]?.array?.count == 2)
+      #expect(slices[0].json["ports"]?.array?.first?["port"] == 8080)
+    }
+    // The exporter reaches its Pods as they are, the other one by slice addresses.
+    func address(_ cluster: String) -> String? {
+      world.slices(of: "web", in: cluster).first?.json["endpoints"]?.array?.first?["addresses"]?
+        .array?.first?.string
+    }
+    #expect(address("a") == "192.168.0.1" && address("b")?.hasPrefix("10.11.") == true)
+    #expect(world.condition("Valid", of: "web", in: "a")! == ("True", "Valid"))
+    #expect(world.condition("Ready", of: "web", in: "a")! == ("True", "Exported"))
+    #expect(world.condition("Conflict", of: "web", in: "a")! == ("False", "NoConflicts"))
+    // Nothing is left to do, and nothing is done.
+    world.milliseconds += 60_000
+    world.settle()
+    let quiet = world.actions.values.allSatisfy { $0.isEmpty }
+    #expect(quiet)
+  }
+
+  @Test func anUnexportedServiceGoesEverywhere() throws {
+    var world = try MCSWorld()
+    world.export("web", in: "a")
+    world.settle()
+    world.remove(.serviceExports, "web", in: "a")
+    world.settle()
+    for cluster in ["a", "b"] {
+      #expect(world[.serviceImports, "web", in: cluster] == nil)
+      #expect(world.slices(of: "web", in: cluster).isEmpty)
+      #expect(world.objects[cluster]?.all(.services).filter { ObjectDiffer.isOurs($0) } == [])
+    }
+    // What is not ours stays.
+    #expect(world[.services, "web", in: "a"] != nil)
+    #expect(world[.endpointSlices, "web-x", in: "a"] != nil)
+  }
+
+  @Test func theImportLivesWhileOneExporterDoes() throws {
+    var world = try MCSWorld()
+    world.export("web", in: "a")
+    world.export("web", in: "b")
+    world.settle()
+    world.remove(.serviceExports, "web", in: "a")
+    world.settle()
+    #expect(world[.serviceImports, "web", in: "a"]?.status["clusters"] == [["cluster": "b"]])
+    #expect(world.serving("web", in: "a") == ["b"])
+  }
+
+  @Test func anExportWithoutServiceIsNotValid() throws {
+    var world = try MCSWorld()
+    world.put(.serviceExports, "shop", "ghost", in: "a")
+    world.service("out", in: "a", spec: ["type": "ExternalName"])
+    world.put(.serviceExports, "shop", "out", in: "a")
+    world.settle()
+    #expect(world.condition("Valid", of: "ghost", in: "a")! == ("False", "NoService"))
+    #expect(world.condition("Valid", of: "out", in: "a")! == ("False", "InvalidServiceType"))
+    #expect(world.condition("Conflict", of: "out", in: "a") == nil)
+    #expect(world[.serviceImports, "out", in: "b"] == nil)
+  }
+
+  @Test func portsUniteAndConflictShowsOnBoth() throws {
+    var world = try MCSWorld()
+    world.export("web", in: "a", ports: [["name": "http", "port": 80]])
+    world.export(
+      "web", in: "b", ports: [["name": "http", "port": 80], ["name": "tls", "port": 443]])
+    world.settle()
+    for cluster in ["a", "b"] {
+      #expect(world.condition("Conflict", of: "web", in: cluster)! == ("True", "PortConflict"))
+      let ports = world[.serviceImports, "web", in: cluster]?.spec["ports"]?.array
+      #expect(ports?.compactMap { $0["port"]?.integer } == [80, 443])
+    }
+  }
+
+  @Test func theOldestPortWins() throws {
+    var world = try MCSWorld()
+    world.export("web", in: "b", ports: [["name": "http", "port": 81]])
+    world.export("web", in: "a", ports: [["name": "http", "port": 80]])
+    world.settle()
+    for cluster in ["a", "b"] {
+      let ports = world[.serviceImports, "web", in: cluster]?.spec["ports"]?.array
+      #expect(ports?.compactMap { $0["port"]?.integer } == [81])
+      #expect(world.condition("Conflict", of: "web", in: cluster)! == ("True", "PortConflict"))
+    }
+  }
+
+  @Test func endpointsPortsMakeNoConflict() throws {
+    var world = try MCSWorld()
+    world.export("web", in: "a", ports: [["name": "other", "port": 80, "targetPort": 1234]])
+    world.export("web", in: "b", ports: [["name": "other", "port": 80, "targetPort": 5678]])
+    world.settle()
+    #expect(world.condition("Conflict", of: "web", in: "a")! == ("False", "NoConflicts"))
+    let ports = world.slices(of: "web", in: "a").reduce(into: [String: Int64]()) { out, slice in
+      let port = slice.json["ports"]?.array?.first?["port"]?.integer
+      out[slice.labels[MCS.sourceClusterLabel] ?? ""] = port
+    }
+    #expect(ports == ["a": 1234, "b": 5678])
+  }
+
+  @Test func headlessServicesHaveNoAddress() throws {
+    var world = try MCSWorld()
+    world.export("db", in: "a", spec: ["clusterIP": "None"])
+    world.settle()
+    for cluster in ["a", "b"] {
+      let imported = try #require(world[.serviceImports, "db", in: cluster])
+      #expect(imported.spec["type"] == "Headless" && imported.spec["ips"] == nil)
+      #expect(imported.status["conditions"]?.array?.first?["reason"] == "Ready")
+      #expect(world.slices(of: "db", in: cluster).count == 1)
+      let hosts = world.slices(of: "db", in: cluster)[0].json["endpoints"]?.array
+      #expect(hosts?.first?["hostname"] == "db-0")
+      #expect(world.objects[cluster]?.all(.services).filter { ObjectDiffer.isOurs($0) } == [])
+    }
+  }
+
+  @Test func headlessnessConflictsBecomeClusterSetIP() throws {
+    var world = try MCSWorld()
+    world.export("db", in: "a", spec: ["clusterIP": "None"])
+    world.export("db", in: "b")
+    world.settle()
+    for cluster in ["a", "b"] {
+      #expect(world[.serviceImports, "db", in: cluster]?.spec["type"] == "ClusterSetIP")
+      #expect(world.condition("Conflict", of: "db", in: cluster)! == ("True", "TypeConflict"))
+    }
+  }
+
+  @Test func propertiesPropagateFromTheOldest() throws {
+    var world = try MCSWorld()
+    world.export(
+      "web", in: "a",
+      spec: [
+        "sessionAffinity": "ClientIP",
+        "sessionAffinityConfig": ["clientIP": ["timeoutSeconds": 60]],
+        "internalTrafficPolicy": "Local", "trafficDistribution": "PreferClose",
+      ], export: ["exportedLabels": ["team": "x"], "exportedAnnotations": ["note": "y"]])
+    world.export("web", in: "b", export: ["exportedLabels": ["team": "z"]])
+    world.settle()
+    let imported = try #require(world[.serviceImports, "web", in: "b"])
+    #expect(imported.spec["sessionAffinity"] == "ClientIP")
+    #expect(imported.spec.at("sessionAffinityConfig", "clientIP", "timeoutSeconds") == 60)
+    #expect(imported.spec["internalTrafficPolicy"] == "Local")
+    #expect(imported.spec["trafficDistribution"] == "PreferClose")
+    #expect(imported.labels["team"] == "x" && imported.annotations["note"] == "y")
+    let reason =
+      "SessionAffinityConflict,AnnotationsConflict,LabelsConflict,"
+      + "InternalTrafficPolicyConflict,TrafficDistributionConflict"
+    #expect(world.condition("Conflict", of: "web", in: "b")! == ("True", reason))
+    #expect(world.condition("Conflict", of: "web", in: "a")! == ("True", reason))
+  }
+
+  @Test func exportedLabelsCannotForgeOurs() throws {
+    var world = try MCSWorld()
+    world.export(
+      "web", in: "a",
+      export: ["exportedLabels": ["app.kubernetes.io/managed-by": "evil", ObjectNames.slice: "x"]])
+    world.settle()
+    let labels = world[.serviceImports, "web", in: "b"]?.labels
+    #expect(labels?[ObjectNames.managedBy] == "starling" && labels?[ObjectNames.slice] == "blue")
+  }
+
+  @Test func consentIsLocal() throws {
+    var world = try MCSWorld()
+    world.consent = .labelled
+    world.export("web", in: "a")
+    world.settle()
+    #expect(world.condition("Ready", of: "web", in: "a")! == ("False", "Pending"))
+    #expect(world[.serviceImports, "web", in: "b"] == nil)
+    world.put(.namespaces, "", "shop", labels: [ObjectNames.slice: "blue"], in: "a")
+    world.settle()
+    #expect(world.condition("Ready", of: "web", in: "a")! == ("True", "Exported"))
+    // b has not consented: nothing is made there.
+    #expect(world[.serviceImports, "web", in: "b"] == nil)
+    world.put(.namespaces, "", "shop", labels: [ObjectNames.slice: "red"], in: "b")
+    world.settle()
+    #expect(world[.serviceImports, "web", in: "b"] == nil)
+    world.put(.namespaces, "", "shop", labels: [ObjectNames.slice: "blue"], in: "b")
+    world.settle()
+    #expect(world[.serviceImports, "web", in: "b"] != nil)
+    // Offboarding takes everything of ours away.
+    world.put(.namespaces, "", "shop", in: "b")
+    world.settle()
+    #expect(world.slices(of: "web", in: "b").isEmpty)
+    #expect(world[.serviceImports, "web", in: "b"] == nil)
+  }
+
+  @Test func unreachableExportersAreWithdrawn() throws {
+    var world = try MCSWorld(["a", "b", "c"])
+    world.export("web", in: "a")
+    world.export("web", in: "b")
+    world.settle()
+    #expect(world.serving("web", in: "c") == ["a", "b"])
+    world.reachable["c"] = ["b"]
+    world.settle()
+    #expect(world.serving("web", in: "c") == ["b"])
+    // The import and its address stay: established names go on.
+    #expect(world[.serviceImports, "web", in: "c"]?.spec["ips"] != nil)
+    world.reachable["c"] = []
+    world.settle()
+    #expect(world.slices(of: "web", in: "c").isEmpty)
+    world.reachable["c"] = ["a", "b"]
+    world.settle()
+    #expect(world.serving("web", in: "c") == ["a", "b"])
+  }
+
+  @Test func affinityDecidesWhatKubeProxySees() throws {
+    var world = try MCSWorld()
+    world.export("web", in: "a", annotations: [ObjectNames.affinity: "remote"])
+    world.export("web", in: "b", annotations: [ObjectNames.affinity: "remote"])
+    world.settle()
+    #expect(world.serving("web", in: "a") == ["b"] && world.serving("web", in: "b") == ["a"])
+    #expect(world.slices(of: "web", in: "a").count == 2)
+    world.drained = ["b"]
+    world.settle()
+    #expect(world.serving("web", in: "a") == ["a"])
+  }
+
+  @Test func driftIsRevertedAndStrangersStay() throws {
+    var world = try MCSWorld()
+    world.export("web", in: "a")
+    world.put(.serviceImports, "shop", "theirs", in: "b")
+    world.settle()
+    var imported = try #require(world[.serviceImports, "web", in: "b"])
+    imported.json["spec"]?["type"] = "Headless"
+    world.objects["b"]?.put(imported, .serviceImports)
+    world.settle()
+    #expect(world.actions["b"]?.map(\.kind) == [.revert])
+    #expect(world[.serviceImports, "web", in: "b"]?.spec["type"] == "ClusterSetIP")
+    #expect(world[.serviceImports, "theirs", in: "b"] != nil)
+  }
+
+  @Test func aChangeOfOneOfManyEndpointsCostsOneSlice() throws {
+    var world = try MCSWorld()
+    func pods(_ changed: Int?) -> [(address: String, host: String, ready: Bool)] {
+      (0..<600).map { index in
+        let address = index == changed ? "192.168.200.1" : "192.168.\(index / 250).\(index % 250)"
+        return (address, "", true)
+      }
+    }
+    world.export("big", in: "a")
+    world.endpoints("big", in: "a", pods(nil))
+    world.settle()
+    #expect(world.slices(of: "big", in: "b").count == 6)
+    world.endpoints("big", in: "a", pods(345))
+    world.settle()
+    #expect(world.slices(of: "big", in: "b").count == 6)
+    let requests = world.actions["b"] ?? []
+    #expect(requests.count == 1)
+    #expect(requests.reduce(0) { $0 + ($1.request.body?.count ?? 0) } < 16_384)
+  }
+
+  @Test func truncatedStoresDeleteNothing() throws {
+    var world = try MCSWorld()
+    world.export("web", in: "a")
+    world.settle()
+    var store = ObjectStore(limits: .init(objects: 0, bytes: 0))
+    if let export = world[.serviceExports, "web", in: "a"] { _ = store.put(export, bytes: 1) }
+    #expect(store.isTruncated)
+    #expect(world.objects["a"]?.isComplete(.serviceExports) == true)
+    world.objects["a"]?[.serviceExports] = store
+    #expect(world.objects["a"]?.isComplete(.serviceExports) == false)
+  }
+
+  @Test func aTerminatingNamespaceIsLeftAlone() throws {
+    var world = try MCSWorld()
+    world.export("web", in: "a")
+    var namespace = KubernetesObject(.namespaces, ObjectKey(name: "shop"))
+    namespace.json["metadata"]?["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    world.objects["b"]?.put(namespace, .namespaces)
+    world.settle()
+    #expect(world.actions["b"] == [])
+  }
+
+  @Test func hostileObjectsAreNoTrap() throws {
+    var rng = SeededGenerator(seed: 4)
+    for _ in 0..<200 {
+      var world = try MCSWorld(["a"])
+      for (type, name) in [
+        (ResourceType.services, "web"), (.endpointSlices, "web-x"), (.serviceExports, "web"),
+        (.serviceImports, "web"),
+      ] {
+        world.put(
+          type, "shop", name, labels: [ObjectNames.serviceName: "web"],
+          [
+            "spec": [
+              "ports": .array([
+                ["port": JSONTests.random(&rng, depth: 1), "name": "x"],
+                JSONTests.random(&rng, depth: 2),
+              ]), "clusterIP": JSONTests.random(&rng, depth: 1),
+              "exportedLabels": JSONTests.random(&rng, depth: 2),
+            ],
+            "endpoints": .array([
+              JSONTests.random(&rng, depth: 3),
+              ["addresses": JSONTests.random(&rng, depth: 2), "hostname": "h"],
+            ]),
+            "status": ["conditions": JSONTests.random(&rng, depth: 3)],
+          ], in: "a")
+      }
+      let isSettled = world.settle()
+      #expect(isSettled)
+    }
+  }
+}
