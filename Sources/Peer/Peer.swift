@@ -97,6 +97,7 @@ public struct Peer: Sendable {
       }
       publish(now: now, effects: &effects)
     case .reconciled(let slice, let complaint): quarantine(slice, complaint)
+    case .relinquish: wanted = wanted.filter { $0.key.scope == .clusterset }
     case .stored(let ids): stored(ids, now: now, effects: &effects)
     case .track(let id, let until): track(id, until: until, now: now, effects: &effects)
     case .streamProbe(let node, let reachable):

@@ -69,6 +69,9 @@ extension Peer {
     case publish([LocalRegister])
     /// Reconcilers cannot act on a slice as it is, and why; `nil`: they can again.
     case reconciled(slice: String, complaint: String?)
+    /// Another replica of this cluster says from now on what its slice registers are: what was asked
+    /// for by `publish` is no longer made so. What is written stays.
+    case relinquish
     /// These are on disk.
     case stored([Digest])
     /// Tell who else has stored and applied this: `confirmed` comes once for each member.

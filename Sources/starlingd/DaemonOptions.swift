@@ -21,6 +21,11 @@ struct DaemonOptions: ParsableArguments {
   @Option(help: help("standalone.services")) var standaloneServices: String?
   @Option(help: help("standalone.dns.listen")) var standaloneDnsListen: String?
   @Option(help: help("standalone.interfacePrefix")) var standaloneInterfacePrefix: String?
+  @Option(help: help("kubernetes.kubeconfig")) var kubernetesKubeconfig: String?
+  @Option(help: help("kubernetes.context")) var kubernetesContext: String?
+  @Option(help: help("kubernetes.namespace")) var kubernetesNamespace: String?
+  @Option(help: help("kubernetes.consent")) var kubernetesConsent: String?
+  @Option(help: help("kubernetes.dns.listen")) var kubernetesDnsListen: String?
   @Option(help: help("gateway.listen")) var gatewayListen: String?
   @Option(help: help("gateway.advertise")) var gatewayAdvertise: String?
   @Option(help: help("gateway.workers")) var gatewayWorkers: String?
@@ -42,7 +47,11 @@ struct DaemonOptions: ParsableArguments {
       "api.pushesPerMinute": apiPushesPerMinute, "metrics.listen": metricsListen,
       "log.level": logLevel, "log.format": logFormat, "platform": platform,
       "standalone.services": standaloneServices, "standalone.dns.listen": standaloneDnsListen,
-      "standalone.interfacePrefix": standaloneInterfacePrefix, "gateway.listen": gatewayListen,
+      "standalone.interfacePrefix": standaloneInterfacePrefix,
+      "kubernetes.kubeconfig": kubernetesKubeconfig,
+      "kubernetes.context": kubernetesContext, "kubernetes.namespace": kubernetesNamespace,
+      "kubernetes.consent": kubernetesConsent, "kubernetes.dns.listen": kubernetesDnsListen,
+      "gateway.listen": gatewayListen,
       "gateway.advertise": gatewayAdvertise, "gateway.workers": gatewayWorkers,
       "ranges.pods": rangesPods, "ranges.services": rangesServices, "ranges.nodes": rangesNodes,
       "limits.gossipBytesPerSecond": limitsGossipBytesPerSecond,

@@ -118,7 +118,7 @@ public struct ExportReader: Sendable {
     traits.sessionAffinity = Self.sessionAffinity(service)
     traits.internalTrafficPolicy = service.spec["internalTrafficPolicy"]?.string ?? ""
     traits.trafficDistribution = service.spec["trafficDistribution"]?.string ?? ""
-    traits.ipFamilies = Self.families(service)
+    traits.ipFamilies = Self.families(service, parts)
     traits.labels = export.spec["exportedLabels"]?.texts ?? [:]
     traits.annotations = export.spec["exportedAnnotations"]?.texts ?? [:]
     let size = (Array(traits.labels) + Array(traits.annotations))
@@ -152,10 +152,20 @@ public struct ExportReader: Sendable {
       timeoutSeconds: timeout.map { Int(clamping: $0) } ?? SessionAffinity.defaultTimeoutSeconds)
   }
 
-  private static func families(_ service: KubernetesObject) -> [IPAddress.Family] {
-    (service.spec["ipFamilies"]?.array ?? []).compactMap {
-      $0.string == "IPv4" ? .v4 : $0.string == "IPv6" ? .v6 : nil
+  /// A headless Service without a selector gets both families from the server, whatever the cluster
+  /// has; there the endpoints say.
+  private static func families(
+    _ service: KubernetesObject, _ slices: [KubernetesObject]
+  ) -> [IPAddress.Family] {
+    let isOpen =
+      service.spec["clusterIP"]?.string == "None"
+      && (service.spec["selector"]?.members ?? []).isEmpty
+    let named = isOpen ? [] : service.spec["ipFamilies"]?.array ?? []
+    let found = named.isEmpty ? slices.compactMap { $0.json["addressType"] } : named
+    let families = found.compactMap { name -> IPAddress.Family? in
+      name.string == "IPv4" ? .v4 : name.string == "IPv6" ? .v6 : nil
     }
+    return named.isEmpty ? Set(families).sorted() : families
   }
 
   /// A port's number at the endpoints stands in their slices, by the port's name; a Service may name

@@ -66,6 +66,18 @@ public struct ImportPlanner: Sendable {
     }
   }
 
+  /// Families that a cluster's Services have had so far; IPv4 where nothing is known.
+  public static func families(in objects: ClusterObjects) -> Set<IPAddress.Family> {
+    var out: Set<IPAddress.Family> = []
+    for service in objects.all(.services) where !ObjectDiffer.isOurs(service) {
+      for address in service.spec["clusterIPs"]?.array ?? [] {
+        if let address = address.string.flatMap({ IPAddress($0) }) { out.insert(address.family) }
+      }
+      if out.count == 2 { break }
+    }
+    return out.isEmpty ? [.v4] : out
+  }
+
   /// The derived Service's name: the import's own may be taken by the local Service.
   public static func derivedName(_ service: ServiceName) -> String {
     let digits = String(StableHash.of("\(service)"), radix: 16)
@@ -90,8 +102,12 @@ public struct ImportPlanner: Sendable {
     }
     desired.append(
       DesiredObject(
-        input.imports, key, labels: labels.merging(service.labels) { mine, _ in mine },
-        annotations: service.annotations, ["spec": Self.spec(service, ips, families)],
+        input.imports, key,
+        labels: labels.merging(
+          service.labels.filter { LabelRules.isKey($0.key) && LabelRules.isValue($0.value) }
+        ) { mine, _ in mine },
+        annotations: service.annotations.filter { LabelRules.isKey($0.key) },
+        ["spec": Self.spec(service, ips, families)],
         status: status(service, ips, families, id)))
     guard !families.isEmpty else { return }
     if service.type == .clusterSetIP {
@@ -187,7 +203,7 @@ public struct ImportPlanner: Sendable {
         "name": port.name.isEmpty && isSingle ? nil : .string(portName(port)),
         "port": .integer(Int64(port.port)), "protocol": .string(port.transport.rawValue),
         "targetPort": .integer(Int64(port.targetPort)),
-        "appProtocol": text(port.appProtocol),
+        "appProtocol": appProtocol(port),
       ])
     }
     return .object([
@@ -196,9 +212,23 @@ public struct ImportPlanner: Sendable {
       "ipFamilyPolicy": families.count > 1 ? "PreferDualStack" : "SingleStack",
       "sessionAffinity": .string(service.sessionAffinity.name),
       "sessionAffinityConfig": affinityConfig(service.sessionAffinity),
-      "internalTrafficPolicy": text(service.internalTrafficPolicy),
-      "trafficDistribution": text(service.trafficDistribution),
+      "internalTrafficPolicy": known(service.internalTrafficPolicy, of: trafficPolicies),
+      "trafficDistribution": known(service.trafficDistribution, of: trafficDistributions),
     ])
+  }
+
+  /// Values that the server takes in a Service; the import shows whatever the exporter said.
+  private static let trafficPolicies: Set<String> = ["Cluster", "Local"]
+  private static let trafficDistributions: Set<String> = [
+    "PreferClose", "PreferSameZone", "PreferSameNode",
+  ]
+
+  private static func known(_ text: String, of values: Set<String>) -> JSON? {
+    values.contains(text) ? .string(text) : nil
+  }
+
+  private static func appProtocol(_ port: ServicePort) -> JSON? {
+    LabelRules.isKey(port.appProtocol) ? .string(port.appProtocol) : nil
   }
 
   private static func portName(_ port: ServicePort) -> String {
@@ -232,7 +262,7 @@ public struct ImportPlanner: Sendable {
             "name": port.name.isEmpty && isSingle ? "" : .string(Self.portName(port)),
             "port": .integer(Int64(port.targetPort)),
             "protocol": .string(port.transport.rawValue),
-            "appProtocol": Self.text(port.appProtocol),
+            "appProtocol": Self.appProtocol(port),
           ])
         })
       for part in parts(of: export) {

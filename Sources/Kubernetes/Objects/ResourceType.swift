@@ -50,6 +50,17 @@ public struct ResourceType: Hashable, Comparable, Sendable, CustomStringConverti
   public static let serviceImports = ResourceType(
     group: MCS.group, version: MCS.versions[0], plural: "serviceimports", kind: "ServiceImport")
 
+  /// This project's own: mirrors of what the peer sees, and changes that are handed in.
+  public static let slices = own("slices", "Slice")
+  public static let clusterPeers = own("clusterpeers", "ClusterPeer")
+  public static let sliceGateways = own("slicegateways", "SliceGateway")
+  public static let signedChangesets = own("signedchangesets", "SignedChangeset")
+
+  private static func own(_ plural: String, _ kind: String) -> ResourceType {
+    ResourceType(
+      group: "starling.dev", version: "v1alpha1", plural: plural, kind: kind, isNamespaced: false)
+  }
+
   /// The same objects in another served version.
   public func version(_ version: String) -> ResourceType {
     var out = self

@@ -91,8 +91,8 @@ public struct ConfigurationOption: Hashable, Sendable {
       "info", "What is logged to standard error, and all above it."),
     .init("log.format", .choice(["text", "json"]), "text", "One line an entry, either way."),
     .init(
-      "platform", .choice(["none", "standalone"]), "none",
-      "What services and routes live in: nothing (control plane only), or this host's namespaces."),
+      "platform", .choice(["none", "standalone", "kubernetes"]), "none",
+      "Where services live: nowhere (control plane only), this host's namespaces, or a cluster."),
     .init(
       "standalone.services", .optional(.path(limit: pathLimit)), "",
       "YAML file of services and workloads; watched."),
@@ -100,6 +100,19 @@ public struct ConfigurationOption: Hashable, Sendable {
       "standalone.dns.listen", .list(.endpoint), [], "Where slice names are answered, UDP and TCP."),
     .init(
       "standalone.interfacePrefix", .label, "star", "First letters of the names of TUN devices."),
+    .init(
+      "kubernetes.kubeconfig", .optional(.path(limit: pathLimit)), "",
+      "Files separated by colons; empty: the pod's ServiceAccount."),
+    .init("kubernetes.context", .optional(.path(limit: 253)), "", "Empty: the current one."),
+    .init(
+      "kubernetes.namespace", .optional(.label), "",
+      "Where the peers' Lease is; empty: that of the context or of the pod."),
+    .init(
+      "kubernetes.consent", .choice(["labelled", "all"]), "labelled",
+      "Namespaces that may take part: labelled starling.dev/slice, or all but kube-*."),
+    .init(
+      "kubernetes.dns.listen", .list(.endpoint), [], "Where slice names are answered, UDP and TCP."
+    ),
     .init("gateway.listen", .optional(.endpoint), "0.0.0.0:7900", "Tunnels, UDP; empty: off."),
     .init(
       "gateway.advertise", .list(.endpoint), [],

@@ -4,7 +4,7 @@ internal import Slices
 /// What `starlingd` runs with: every option of `ConfigurationOption.all`, checked.
 public struct DaemonConfiguration: Hashable, Sendable {
   public enum LogFormat: String, Hashable, Sendable { case text, json }
-  public enum Platform: String, Hashable, Sendable { case none, standalone }
+  public enum Platform: String, Hashable, Sendable { case none, standalone, kubernetes }
 
   public struct API: Hashable, Sendable {
     public var listen: IPEndpoint?
@@ -17,6 +17,16 @@ public struct DaemonConfiguration: Hashable, Sendable {
     public var services: String?
     public var dnsListen: [IPEndpoint]
     public var interfacePrefix: String
+  }
+
+  public struct Kubernetes: Hashable, Sendable {
+    /// Files separated by colons; `nil`: in the cluster.
+    public var kubeconfig: String?
+    public var context: String?
+    public var namespace: String?
+    /// `labelled` or `all`.
+    public var consent: String
+    public var dnsListen: [IPEndpoint]
   }
 
   public struct Gateway: Hashable, Sendable {
@@ -51,6 +61,7 @@ public struct DaemonConfiguration: Hashable, Sendable {
   public var logFormat: LogFormat
   public var platform: Platform
   public var standalone: Standalone
+  public var kubernetes: Kubernetes
   public var gateway: Gateway
   public var ranges: Ranges
   public var limits: Limits
@@ -88,6 +99,12 @@ public struct DaemonConfiguration: Hashable, Sendable {
       services: read.text("standalone.services"),
       dnsListen: read.list("standalone.dns.listen") { IPEndpoint($0) },
       interfacePrefix: read.text("standalone.interfacePrefix") ?? "star")
+    kubernetes = Kubernetes(
+      kubeconfig: read.text("kubernetes.kubeconfig"),
+      context: read.text("kubernetes.context"),
+      namespace: read.text("kubernetes.namespace"),
+      consent: read.text("kubernetes.consent") ?? "labelled",
+      dnsListen: read.list("kubernetes.dns.listen") { IPEndpoint($0) })
     gateway = Gateway(
       listen: read.endpoint("gateway.listen"),
       advertise: read.list("gateway.advertise") { IPEndpoint($0) },

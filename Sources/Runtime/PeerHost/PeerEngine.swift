@@ -132,6 +132,11 @@ final class PeerEngine: Sendable {
     loop.execute { self.handle(.reconciled(slice: slice, complaint: complaint)) }
   }
 
+  /// Another replica publishes this cluster's slice registers now.
+  func relinquish() {
+    loop.execute { self.handle(.relinquish) }
+  }
+
   func leave() async {
     try? await loop.submit { self.handle(.leave) }.get()
   }

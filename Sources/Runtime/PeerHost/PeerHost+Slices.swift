@@ -8,15 +8,14 @@ internal import Slices
 extension PeerHost {
   public func slices() async throws -> [APISlice] {
     let engine = try joinedEngine()
-    let reachable = current?.platform?.reachableClusters ?? [:]
-    let hasPlatform = current?.platform != nil
+    let reachable = current?.platform?.reachableClusters
     return try await engine.read { peer in
       let source = StateRegisters(state: peer.state)
       let view = ClustersetView(source)
       return view.slices.values.sorted { $0.name < $1.name }.map { slice in
         APISlice(
           slice, peer: peer, source: source,
-          reachable: hasPlatform ? reachable[slice.name] ?? [] : nil)
+          reachable: reachable.map { $0[slice.name] ?? [] })
       }
     }
   }
@@ -33,14 +32,14 @@ extension PeerHost {
     let platform = current?.platform
     let cluster = engine.identity.cluster
     let zones = engine.identity.genesis.zones
-    let reachable = platform?.reachableClusters ?? [:]
+    let reachable = platform?.reachableClusters
     return try await engine.read { peer in
       let view = ClustersetView(StateRegisters(state: peer.state))
       return view.slices(of: cluster).flatMap { slice in
         slice.services.map { service in
           APIService(
             service, in: slice, local: cluster, zones: zones,
-            reachable: platform == nil ? nil : reachable[slice.name] ?? [], peer: peer)
+            reachable: reachable.map { $0[slice.name] ?? [] }, peer: peer)
         }
       }
     }

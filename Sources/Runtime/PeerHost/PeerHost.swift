@@ -27,7 +27,7 @@ public final class PeerHost: Service, Sendable {
     var identity: PeerIdentity
     var engine: PeerEngine
     var transports: PeerEngine.Transports
-    var platform: StandalonePlatform?
+    var platform: (any Platform)?
   }
 
   /// Opens the data directory; fails with one clear line where it cannot be used.
@@ -216,13 +216,22 @@ public final class PeerHost: Service, Sendable {
 
   private func startPlatform(
     _ engine: PeerEngine, _ identity: PeerIdentity
-  ) async throws -> StandalonePlatform? {
-    guard configuration.platform == .standalone else { return nil }
-    let platform = StandalonePlatform(
-      configuration: configuration, identity: identity, engine: engine, store: store,
-      registry: registry, loop: group.next(), logger: logger)
-    try await platform.start()
-    return platform
+  ) async throws -> (any Platform)? {
+    switch configuration.platform {
+    case .none: return nil
+    case .standalone:
+      let platform = StandalonePlatform(
+        configuration: configuration, identity: identity, engine: engine, store: store,
+        registry: registry, loop: group.next(), logger: logger)
+      try await platform.start()
+      return platform
+    case .kubernetes:
+      let platform = try KubernetesPlatform(
+        configuration: configuration, engine: engine, store: store, registry: registry,
+        loop: group.next(), logger: logger)
+      try await platform.start()
+      return platform
+    }
   }
 
   /// `cluster/<c>/info`: where this cluster's peers are and which CA vouches for them.

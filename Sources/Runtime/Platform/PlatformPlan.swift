@@ -14,6 +14,8 @@ struct PlatformPlan: Sendable {
   var nodes: [NodeSlice]
   var names: NamingTable
   var refusals: [ServiceExportReconciler.Refusal]
+  /// By slice.
+  var reachability: [String: Reachability]
   var authorities: [String: [UInt8]]
 }
 
@@ -25,8 +27,14 @@ struct PlatformMemory: Sendable {
   /// (slice, cluster) whose tunnel answers its probes.
   var reachable: Set<SliceLink> = []
   var serial: UInt32 = 0
-  /// Registers that were published in slices and have to go when their export does.
+  /// Registers that changed since the view was read; `nil`: all.
   var touched: [String]? = nil
+  /// By slice: addresses that this cluster gave to imported services.
+  var serviceAddresses: [String: [ServiceName: [IPAddress]]] = [:]
+  /// Clients are not told apart: the view is the cluster's.
+  var showsAllSlices = false
+  /// There are tunnels that say what can be reached.
+  var hasTunnels = true
 
   struct SliceLink: Hashable, Sendable {
     var slice: String
@@ -40,12 +48,7 @@ struct PlatformMemory: Sendable {
   ) -> PlatformPlan {
     let cluster = peer.configuration.cluster
     let source = StateRegisters(state: peer.state)
-    if let paths = touched {
-      view.update(paths: paths, from: source)
-    } else {
-      view.rebuild(from: source)
-    }
-    touched = []
+    refreshView(source)
     let exports = ServiceExportReconciler.plan(
       view, cluster: cluster, local: local, allocators: &allocators, observed: source,
       now: now.wallMilliseconds)
@@ -70,7 +73,26 @@ struct PlatformMemory: Sendable {
       publications: writes.map { LocalRegister(scope: $0.scope, path: $0.path, value: $0.value) },
       nodes: nodes, names: names(peer, cluster: cluster, servers: servers),
       refusals: exports.refusals,
+      reachability: reachability(peer, cluster: cluster),
       authorities: view.clusters.compactMapValues { $0.info?.certificateAuthority })
+  }
+
+  /// Reads what changed since the last time.
+  mutating func refreshView(_ source: StateRegisters) {
+    if let paths = touched {
+      view.update(paths: paths, from: source)
+    } else {
+      view.rebuild(from: source)
+    }
+    touched = []
+  }
+
+  /// Of all slices that this cluster takes part in.
+  func reachability(_ peer: Peer, cluster: String) -> [String: Reachability] {
+    let slices = view.slices(of: cluster).map {
+      ($0.name, reachability(of: $0, peer, cluster: cluster))
+    }
+    return Dictionary(slices, uniquingKeysWith: { a, _ in a })
   }
 
   private func names(_ peer: Peer, cluster: String, servers: [IPAddress]) -> NamingTable {
@@ -78,10 +100,13 @@ struct PlatformMemory: Sendable {
     return NamingTable(
       zones: peer.configuration.genesis.zones,
       slices: slices.map {
-        SliceNames($0, reachability: reachability(of: $0, peer, cluster: cluster))
+        SliceNames(
+          $0, reachability: reachability(of: $0, peer, cluster: cluster),
+          serviceAddresses: serviceAddresses[$0.name] ?? [:])
       },
       clients: ClientViews(
-        clients: ClientSlices.byAddress(view, cluster: cluster, local: local)),
+        clients: ClientSlices.byAddress(view, cluster: cluster, local: local),
+        others: showsAllSlices ? Set(slices.map(\.name)) : []),
       servers: servers, serial: serial)
   }
 
@@ -89,7 +114,7 @@ struct PlatformMemory: Sendable {
   /// where no tunnel is meant to be.
   func reachability(of slice: SliceView, _ peer: Peer, cluster: String) -> Reachability {
     var out = Reachability(local: cluster)
-    let tunnelled = slice.network?.overlay != SliceOverlay.none
+    let tunnelled = hasTunnels && slice.network?.overlay != SliceOverlay.none
     for member in slice.members where member.cluster != cluster {
       let isPresent = peer.admitted.values.contains {
         $0.cluster == member.cluster && peer.membership.state(of: $0.id).isPresent

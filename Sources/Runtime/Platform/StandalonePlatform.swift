@@ -12,7 +12,7 @@ internal import Synchronization
 /// Level-triggered: whatever changes (registers, members, the services file, tunnels) asks for one
 /// more pass; passes run one after the other and act on the state as it is by then. They need no
 /// other peer.
-final class StandalonePlatform: Sendable {
+final class StandalonePlatform: Platform {
   private let configuration: DaemonConfiguration
   private let identity: PeerIdentity
   private let engine: PeerEngine
@@ -426,7 +426,7 @@ enum Sysctl {
 
 extension StandalonePlatform {
   /// By slice, the clusters whose tunnel answers.
-  var reachableClusters: [String: Set<String>] {
+  var reachableClusters: [String: Set<String>]? {
     state.withLock { state in
       state.memory.reachable.reduce(into: [:]) { $0[$1.slice, default: []].insert($1.cluster) }
     }

@@ -43,7 +43,8 @@ public enum NodeRules {
     var open: Set<String> = []
     for endpoint in slice.endpoints {
       for port in endpoint.ports {
-        open.insert("\(endpoint.target) . \(port.transport.rawValue.lowercased()) . \(port.targetPort)")
+        let transport = port.transport.rawValue.lowercased()
+        open.insert("\(endpoint.target) . \(transport) . \(port.targetPort)")
       }
     }
     out.set("set open-\(slice.slice)", "\(type) . inet_proto . inet_service", open.sorted())

@@ -1,0 +1,254 @@
+import Base
+import Foundation
+import Kubernetes
+import Logging
+import NIOCore
+import NIOPosix
+import Peer
+import Replication
+import ServiceLifecycle
+import Slices
+import Testing
+import Wire
+
+@testable import Runtime
+
+/// Peers of several clusters in this process, each with an API server: a strict fake on loopback, or a
+/// real one where `STARLING_TEST_KUBECONFIGS` names them (paths separated by commas; the MCS types have
+/// to be installed there).
+final class KubernetesLab: Sendable {
+  struct Cluster: Sendable {
+    var name: String
+    var api: APITransport
+    var host: PeerHost
+    var fake: FakeAPIServer?
+    var directory: TemporaryDirectory
+  }
+
+  let clusters: [Cluster]
+  /// New for each test, so that real servers can be used again and again.
+  let namespace: String
+  private let root = SigningKey()
+  private let genesis: Genesis
+  private let services: ServiceGroup
+  private let task: Task<Void, any Error>
+
+  static var kubeconfigs: [String] {
+    (ProcessInfo.processInfo.environment["STARLING_TEST_KUBECONFIGS"] ?? "")
+      .split(separator: ",").map { String($0) }
+  }
+
+  private static var now: UInt64 { UInt64(Date().timeIntervalSince1970 * 1000) }
+
+  init(_ count: Int = 2, kubeconfigs: [String] = []) async throws {
+    let namespace = "lab-\(String(UInt64.random(in: 0...(1 << 40)), radix: 36))"
+    self.namespace = namespace
+    genesis = try ClusterSetMaker.make(
+      name: "lab", keys: [root.publicKey], threshold: 1, nowMilliseconds: Self.now)
+    var clusters: [Cluster] = []
+    for index in 0..<count {
+      let directory = TemporaryDirectory()
+      var fake: FakeAPIServer?
+      let kubeconfig: String
+      if index < kubeconfigs.count {
+        kubeconfig = kubeconfigs[index]
+      } else {
+        let server = try FakeAPIServer(serviceBase: 0x0a60_0000 + UInt32(index) << 16)
+        try await server.start()
+        kubeconfig = directory.file("kubeconfig")
+        try server.kubeconfig.write(toFile: kubeconfig, atomically: true, encoding: .utf8)
+        fake = server
+      }
+      let access = try AccessLoader.load(kubeconfig: kubeconfig, context: "", environment: [:])
+      let api = APITransport(access)
+      for name in [namespace] + (fake == nil ? [] : ["default"]) {
+        let made = try await api.send(
+          .create(KubernetesObject(.namespaces, ObjectKey(name: name)), .namespaces))
+        guard made.isSuccess else { throw made.failure }
+      }
+      let port = try await Self.freePort()
+      let configuration = try DaemonConfiguration(
+        ConfigurationLoader(flags: [
+          "dataDir": directory.path, "listen": "127.0.0.1:\(port)",
+          "api.listen": "", "metrics.listen": "", "gateway.listen": "",
+          "api.unixSocket": directory.file("api.sock"), "platform": "kubernetes",
+          "kubernetes.kubeconfig": kubeconfig, "kubernetes.consent": "all",
+          "kubernetes.namespace": namespace,
+        ]))
+      let host = try PeerHost(
+        configuration: configuration, group: MultiThreadedEventLoopGroup.singleton,
+        registry: MetricsRegistry(), logger: Logger(label: "lab") { _ in SwiftLogNoOpLogHandler() })
+      clusters.append(
+        Cluster(
+          name: "c\(index)", api: api, host: host, fake: fake, directory: directory))
+    }
+    self.clusters = clusters
+    let group = ServiceGroup(
+      configuration: ServiceGroupConfiguration(
+        services: clusters.map { .init(service: $0.host) },
+        logger: Logger(label: "lab") { _ in SwiftLogNoOpLogHandler() }))
+    services = group
+    task = Task { try await group.run() }
+    try await join()
+  }
+
+  private static func freePort() async throws -> Int {
+    let channel = try await DatagramBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+      .bind(host: "127.0.0.1", port: 0).get()
+    let port = channel.localAddress?.port ?? 0
+    try await channel.close()
+    return port
+  }
+
+  /// One token a cluster; all join through the first.
+  private func join() async throws {
+    let choice = try GrantChoice(genesis: genesis, key: root.publicKey)
+    let seed = clusters[0].host.configuration.listen.description
+    for (index, cluster) in clusters.enumerated() {
+      let made = try MadeToken(
+        TokenRequest(cluster: cluster.name, seeds: index == 0 ? [] : [seed]), genesis: genesis,
+        choice: choice, chain: [], signer: root.signer, snapshot: try await snapshot(),
+        nowMilliseconds: Self.now)
+      if index > 0 { try await push([made.changeset]) }
+      let isReady = await eventually { cluster.host.currentPhase.0 == .unjoined }
+      guard isReady else { throw CancellationError() }
+      _ = try await cluster.host.join(token: made.token.text)
+    }
+    var members = clusters.map { SliceMember(cluster: $0.name, namespaces: [namespace]) }
+    members.sort { $0.cluster < $1.cluster }
+    let manifest = SliceManifest(
+      name: "blue",
+      network: SliceNetwork(
+        cidr: IPPrefix("10.11.0.0/16"), maxClusters: 16, topology: .fullMesh, overlay: .service),
+      members: members)
+    let plan = try await engine(0).read {
+      try SlicePlan(applying: manifest, to: StateRegisters(state: $0.state))
+    }
+    let before = try await snapshot()
+    var builder = try ChangesetBuilder(
+      clusterSet: genesis.id, under: genesis.id, signer: root.signer, snapshot: before,
+      nowMilliseconds: Self.now)
+    try await push(try builder.changesets(writes: plan.writes, after: before))
+  }
+
+  private func engine(_ index: Int) throws -> PeerEngine {
+    guard let engine = clusters[index].host.engine else { throw CancellationError() }
+    return engine
+  }
+
+  private func snapshot() async throws -> RegisterSnapshot {
+    guard clusters[0].host.engine != nil else { return RegisterSnapshot() }
+    return RegisterSnapshot(try await clusters[0].host.registers(scope: nil, prefix: ""))
+  }
+
+  private func push(_ changesets: [Changeset]) async throws {
+    _ = try await clusters[0].host.push(ChangesetCodec.encodeBatch(changesets))
+  }
+
+  func stop() async {
+    await services.triggerGracefulShutdown()
+    _ = try? await task.value
+    for cluster in clusters {
+      if cluster.fake == nil {
+        let id = ObjectID(.namespaces, ObjectKey(name: namespace))
+        _ = try? await cluster.api.send(.delete(id, uid: ""))
+      }
+      await cluster.api.shutdown()
+      await cluster.fake?.stop()
+    }
+  }
+
+  // MARK: What a user does
+
+  func apply(
+    _ type: ResourceType, _ name: String, labels: [String: String] = [:],
+    _ members: [String: JSON?] = [:], in index: Int
+  ) async throws {
+    var object = KubernetesObject(type, ObjectKey(namespace: namespace, name: name), members)
+    if !labels.isEmpty { object.json["metadata"]?["labels"] = .texts(labels) }
+    var request = APIRequest.apply(object, type)
+    request.target = request.target.replacing("fieldManager=starling", with: "fieldManager=user")
+    let answer = try await clusters[index].api.send(request)
+    guard answer.isSuccess else { throw answer.failure }
+  }
+
+  func delete(_ type: ResourceType, _ name: String, in index: Int) async throws {
+    let id = ObjectID(type, ObjectKey(namespace: namespace, name: name))
+    _ = try await clusters[index].api.send(.delete(id, uid: ""))
+  }
+
+  /// A Service with endpoints of its own making: there are no nodes.
+  func service(
+    _ name: String, ports: JSON = [["name": "http", "port": 80, "protocol": "TCP"]],
+    pods: [String] = ["192.168.0.1"], spec: [String: JSON?] = [:], in index: Int
+  ) async throws {
+    var members: [String: JSON?] = ["ports": ports]
+    members.merge(spec) { $1 }
+    try await apply(.services, name, ["spec": .object(members)], in: index)
+    try await endpoints(name, pods, in: index)
+  }
+
+  func endpoints(_ name: String, _ pods: [String], in index: Int) async throws {
+    try await apply(
+      .endpointSlices, "\(name)-x", labels: [ObjectNames.serviceName: name],
+      [
+        "addressType": "IPv4",
+        "ports": [["name": "http", "port": 8080, "protocol": "TCP"]],
+        "endpoints": .array(
+          pods.map { ["addresses": [.string($0)], "conditions": ["ready": true]] }),
+      ], in: index)
+  }
+
+  func export(_ name: String, in index: Int) async throws {
+    try await apply(.serviceExports, name, in: index)
+  }
+
+  func get(_ type: ResourceType, _ name: String, in index: Int) async throws -> KubernetesObject? {
+    let id = ObjectID(type, ObjectKey(namespace: namespace, name: name))
+    let answer = try await clusters[index].api.send(.get(id))
+    guard answer.isSuccess else { return nil }
+    return KubernetesObject(try JSON(parsing: answer.body))
+  }
+
+  func slices(of name: String, in index: Int) async throws -> [KubernetesObject] {
+    let answer = try await clusters[index].api.send(
+      .list(
+        .endpointSlices, namespace: namespace,
+        labelSelector: "\(MCS.serviceNameLabel)=\(name)"))
+    let items = try JSON(parsing: answer.body)["items"]?.array ?? []
+    return items.compactMap { KubernetesObject($0) }
+  }
+
+  /// What a condition says once it says what is awaited, or when the time is over.
+  func settled(
+    _ type: String, of name: String, in index: Int, on awaited: String
+  ) async throws -> String {
+    _ = try await eventually {
+      try await self.condition(type, of: name, in: index) == awaited
+    }
+    return try await condition(type, of: name, in: index)
+  }
+
+  func condition(_ type: String, of name: String, in index: Int) async throws -> String {
+    let export = try await get(.serviceExports, name, in: index)
+    let found = export?.status["conditions"]?.array?.first { $0["type"]?.string == type }
+    return "\(found?["status"]?.string ?? "-") \(found?["reason"]?.string ?? "-")"
+  }
+}
+
+extension FakeAPIServer {
+  var kubeconfig: String {
+    """
+    apiVersion: v1
+    kind: Config
+    current-context: fake
+    clusters:
+      - name: fake
+        cluster:
+          server: \(url)
+          certificate-authority-data: \(Base64.encode(Array(identity.authorityPEM.utf8)))
+    users: [{name: user, user: {token: t}}]
+    contexts: [{name: fake, context: {cluster: fake, user: user}}]
+    """
+  }
+}
