@@ -142,7 +142,10 @@ let package = Package(
       ], swiftSettings: settings, linkerSettings: executable),
 
     .target(
-      name: "Simulator", dependencies: ["Base", "Peer", "Membership", "Replication"],
+      name: "Simulator",
+      dependencies: [
+        "Base", "Membership", "Replication", "Slices", "Naming", "Tunnel", "Peer",
+      ],
       path: "Simulations/Simulator", swiftSettings: settings),
     .executableTarget(
       name: "starling-sim",
@@ -168,7 +171,7 @@ let package = Package(
     tests("Replication", ["Base"], resources: [.copy("Vectors")]),
     tests("Slices", ["Base", "Replication"]),
     tests("Naming", ["Base", "Slices"]),
-    tests("Tunnel", ["Base"]),
+    tests("Tunnel", ["Base", "Simulator"]),
     tests("Kubernetes", ["Base", "Replication", "Slices"]),
     tests("Peer", ["Base", "Membership", "Replication", "Simulator"]),
     tests("Wire", ["Base", "Membership", "Replication", "Peer"]),

@@ -134,7 +134,52 @@ MUTANTS = [
     ),
     (
         "peer: changed trust is not followed", "Sources/Peer/PeerMembership.swift",
-        "    let expelled = admitted.keys.filter { next[$0] == nil }.sorted()",
-        "    if MUTANT, !admitted.isEmpty { return }\n    let expelled = admitted.keys.filter { next[$0] == nil }.sorted()",
+        "    adopt(Groundwork.admission(state, crypto, known: admitted), now",
+        "    if MUTANT { return }\n    adopt(Groundwork.admission(state, crypto, known: admitted), now",
+    ),
+    (
+        "membership: what the expelled said stands", "Sources/Membership/Suspicion.swift",
+        "    for slot in cases.map(\\.slot) {",
+        "    for slot in MUTANT ? [] : cases.map(\\.slot) {",
+    ),
+    (
+        "addresses: a block that another holds is active too", "Sources/Slices/View/SliceResolver.swift",
+        "        if let holder = holders[index], holder != member.cluster {",
+        "        if !MUTANT, let holder = holders[index], holder != member.cluster {",
+    ),
+    (
+        "addresses: endpoints outside their block are believed", "Sources/Slices/View/ExportResolver.swift",
+        "        if overlay == SliceOverlay.none || member.block?.contains(endpoint.address) == true {",
+        "        if MUTANT || overlay == SliceOverlay.none || member.block?.contains(endpoint.address) == true {",
+    ),
+    (
+        "dns: whether a cluster can be reached is not asked", "Sources/Slices/View/EndpointSelection.swift",
+        "    let reachable = serving.filter { reachability.canReach($0) }",
+        "    let reachable = serving.filter { MUTANT || reachability.canReach($0) }",
+    ),
+    (
+        "dns: names are not made anew when clusters go", "Sources/Naming/Reconcile/DNSReconciler.swift",
+        "old.view == slice, old.reachability == reachability,",
+        "old.view == slice, MUTANT || old.reachability == reachability,",
+    ),
+    (
+        "slices: the view does not follow exports", "Sources/Slices/View/ClustersetView.swift",
+        "      drafts[name] = draft\n",
+        "      if !MUTANT || drafts[name]?.structure != draft?.structure { drafts[name] = draft }\n",
+    ),
+    (
+        "tunnel: packets are accepted twice", "Sources/Tunnel/ReplayWindow.swift",
+        "    return seen[Self.word(counter)] & Self.bit(counter) == 0",
+        "    return MUTANT || seen[Self.word(counter)] & Self.bit(counter) == 0",
+    ),
+    (
+        "tunnel: a counter is handed out twice", "Sources/Tunnel/TransmitTable.swift",
+        "    lanes[state].next += UInt64(segments)",
+        "    if !MUTANT || lanes[state].next % 100 != 99 { lanes[state].next += UInt64(segments) }",
+    ),
+    (
+        "tunnel: the epoch before goes at once", "Sources/Tunnel/EpochMachine.swift",
+        "    let grace = max(timing.previousEpochLeast, probeTimeout * 3)",
+        "    let grace = MUTANT ? Duration.zero : max(timing.previousEpochLeast, probeTimeout * 3)",
     ),
 ]

@@ -17,7 +17,7 @@ import tempfile
 from mutants import MUTANTS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-CORES = ["Base", "Membership", "Replication", "Slices", "Naming", "Peer"]
+CORES = ["Base", "Membership", "Replication", "Slices", "Naming", "Tunnel", "Peer"]
 SWITCH = """
 #if canImport(Glibc)
   import Glibc
@@ -47,8 +47,10 @@ let package = Package(
     .target(
       name: "Peer", dependencies: ["Base", "Membership", "Replication", "Slices", "Naming"],
       swiftSettings: settings),
+    .target(name: "Tunnel", dependencies: ["Base"], swiftSettings: settings),
     .target(
-      name: "Simulator", dependencies: ["Base", "Peer", "Membership", "Replication"],
+      name: "Simulator",
+      dependencies: ["Base", "Membership", "Replication", "Slices", "Naming", "Tunnel", "Peer"],
       path: "Simulations/Simulator", swiftSettings: settings),
     .executableTarget(
       name: "starling-sim",

@@ -20,6 +20,7 @@ struct Scenario: Sendable {
 
   static let all: [Scenario] = [
     .idle, .push, .crash, .oneway, .loss30, .heal, .storm, .forge, .sync, .revoke, .absent30d,
+    .names,
   ]
 
   static func named(_ name: String) -> Scenario? { all.first { $0.name == name } }

@@ -7,7 +7,8 @@ extension Scenario {
     name: "storm", summary: "all peers join at once", nodes: 1_000
   ) { parameters in
     let fleet = Fleet(
-      "storm", seed: parameters.seed, nodes: parameters.nodes, spread: .milliseconds(100))
+      "storm", seed: parameters.seed, nodes: parameters.nodes, spread: .milliseconds(100),
+      knowsItself: false)
     fleet.measureBytes {
       let took = fleet.time(within: .seconds(60), every: .milliseconds(50)) {
         fleet.simulation.running.count == parameters.nodes && fleet.isAccurate

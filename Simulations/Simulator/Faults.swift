@@ -7,6 +7,7 @@ extension Simulation {
   public func crash(_ index: Int) {
     let machine = machines[index]
     guard machine.isUp else { return }
+    note("peer \(index) crashes")
     crashed(machine)
     for write in machine.disk.unsynced {
       let kept = write.changesets.filter { _ in diskRNG.happens(0.5) }
@@ -20,6 +21,7 @@ extension Simulation {
   /// Starts it again from its disk, with a higher boot epoch.
   public func restart(_ index: Int) {
     guard !machines[index].isUp else { return }
+    note("peer \(index) starts again")
     let machine = machines[index]
     machine.disk.bootEpoch = max(machine.disk.bootEpoch, machine.configuration.bootEpoch) + 1
     machine.configuration.bootEpoch = machine.disk.bootEpoch
@@ -39,29 +41,36 @@ extension Simulation {
   }
 
   public func leave(_ index: Int) {
+    note("peer \(index) leaves")
     handle(.leave, at: index)
   }
 
   /// Stands still, as a frozen virtual machine does; what arrives meanwhile waits.
   public func pause(_ index: Int, for duration: Duration) {
+    note("peer \(index) stands still for \(duration)")
     machines[index].pausedUntil = max(machines[index].pausedUntil, now + duration)
   }
 
   /// Splits the machines: each belongs to the group given for it.
   public func partition(_ group: (Int) -> Int) {
     for index in network.groups.indices { network.groups[index] = group(index) }
+    note("the fleet falls into \(Set(network.groups).count) parts")
     connections.dropAll()
   }
 
   /// What some send to others is lost; nothing is lost in the other direction.
   public func cut(from: Set<Int>, to: Set<Int>) {
+    note("\(from.count) peers are not heard by \(to.count) others")
     network.cuts.append(.init(isFrom: from, isTo: to))
   }
 
   /// Ends partitions and cuts.
   public func heal() {
     network.cuts = []
-    partition { _ in 0 }
+    let wasSplit = Set(network.groups).count > 1
+    for index in network.groups.indices { network.groups[index] = 0 }
+    connections.dropAll()
+    note(wasSplit ? "the parts see each other again" : "all cuts end")
   }
 
   /// Whether two machines run and can talk both ways.

@@ -25,7 +25,9 @@ public struct Figures: Sendable {
   public var traceHash = ""
   public var simulatedSeconds = 0.0
   public var realSeconds = 0.0
-  /// Of the measured part alone, without the start.
+  /// Of one core; less than `realSeconds` where the machine has other things to do.
+  public var coreSeconds = 0.0
+  /// Of the measured part alone, without the start, for each second of a core.
   public var settledSpeed: Double?
   public var events = 0
 
@@ -36,6 +38,7 @@ public struct Figures: Sendable {
   }
 
   public var simulatedPerRealSecond: Double { simulatedSeconds / max(realSeconds, 1e-9) }
+  public var simulatedPerCoreSecond: Double { simulatedSeconds / max(coreSeconds, 1e-9) }
 
   /// Names with units, and values; in the order in which they are printed.
   public var table: [(key: String, value: JSONValue)] {
@@ -55,7 +58,9 @@ public struct Figures: Sendable {
       ("trace_hash", .text(traceHash)), ("simulated_seconds", .number(simulatedSeconds)),
       ("real_seconds", .number(realSeconds)),
       ("simulated_per_real_second", .number(simulatedPerRealSecond)),
-      ("simulated_per_real_second_settled", .optional(settledSpeed)),
+      ("core_seconds", .number(coreSeconds)),
+      ("simulated_per_core_second", .number(simulatedPerCoreSecond)),
+      ("simulated_per_core_second_settled", .optional(settledSpeed)),
       ("events", .number(Double(events))),
     ]
   }
@@ -83,6 +88,7 @@ public struct Figures: Sendable {
     out.violations = runs.flatMap { run in run.violations.map { "seed \(run.seed): \($0)" } }
     out.simulatedSeconds = runs.reduce(0) { $0 + $1.simulatedSeconds }
     out.realSeconds = runs.reduce(0) { $0 + $1.realSeconds }
+    out.coreSeconds = runs.reduce(0) { $0 + $1.coreSeconds }
     out.events = runs.reduce(0) { $0 + $1.events }
     var hash = TraceHash()
     for run in runs { hash.add(UInt64(run.traceHash, radix: 16) ?? 0) }

@@ -17,9 +17,11 @@ public final class Fleet {
   ///   - lan: all links alike (5 ms) instead of 24 regions.
   ///   - common: registers that everybody holds from the beginning.
   ///   - starts: boots all machines at once, within `spread`.
+  ///   - knowsItself: peers begin with one another's records, as after a long time, instead of
+  ///     having to find one another.
   public init(
     _ scenario: String, seed: UInt64, nodes: Int, lan: Bool = false, common: Int = 0,
-    starts: Bool = true, spread: Duration = .seconds(2)
+    starts: Bool = true, spread: Duration = .seconds(1), knowsItself: Bool = true
   ) {
     var network = NetworkModel()
     if !lan {
@@ -32,24 +34,32 @@ public final class Fleet {
     let configurations = (1...UInt64(nodes)).map { set.addCluster($0, seed: seed) }
     set.fill(registers: common)
     let state = Self.state(set)
+    // A signed record of each, as the peer makes it when it starts.
+    let records = knowsItself ? configurations.map { Self.record($0, state) } : []
+    let groundwork = Groundwork(state, crypto: SimulatedCrypto.crypto, records: records)
     for (index, configuration) in configurations.enumerated() {
       simulation.add(
         configuration, disk: [], region: lan ? nil : index % Regions.all.count, starts: false)
-      simulation.machines[index].disk.contents = [:]
       guard starts else { continue }
       simulation.schedule(at: .zero + rng.duration(upTo: spread)) { simulation in
-        simulation.boot(index, state: state)
+        simulation.boot(index, state: state, groundwork: groundwork)
       }
     }
     if starts { for machine in simulation.machines { keepHistory(on: machine) } }
     simulation.observers.append(recorder)
   }
 
-  /// What all disks hold; one dictionary shared by all until somebody writes.
+  private static func record(
+    _ configuration: PeerConfiguration, _ state: ReplicatedState
+  ) -> MemberRecord {
+    Peer(configuration, state: state, crypto: SimulatedCrypto.crypto).membership.record
+  }
+
+  /// What all disks hold; one dictionary shared by all.
   private lazy var history: [Digest: Changeset] = Dictionary(
     set.history.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
 
-  private func keepHistory(on machine: Machine) { machine.disk.contents = history }
+  private func keepHistory(on machine: Machine) { machine.disk.common = history }
 
   /// All that the fleet begins with, judged once: copies share their storage.
   private static func state(_ set: SimulatedClusterSet) -> ReplicatedState {
@@ -130,13 +140,12 @@ public final class Fleet {
     let before = simulation.machines.reduce(0) { $0 + $1.traffic.bytes }
     let began = now
     recorder.restartPeak()
-    let clock = ContinuousClock()
-    let start = clock.now
+    let start = CoreClock.seconds
     body()
-    let real = max((clock.now - start).milliseconds / 1_000, 1e-9)
+    let spent = max(CoreClock.seconds - start, 1e-9)
     let bytes = simulation.machines.reduce(0) { $0 + $1.traffic.bytes } - before
     let seconds = max((now - began).milliseconds / 1_000, 1e-9)
-    figures.settledSpeed = seconds / real
+    figures.settledSpeed = seconds / spent
     figures.bytesPerSecondPerPeer = Double(bytes) / seconds / Double(max(simulation.count, 1))
     figures.peakBytesPerSecond = Double(recorder.peakBytes)
   }

@@ -1,6 +1,6 @@
 public import Base
 public import Peer
-public import Replication
+internal import Replication
 
 /// One computer: the peer that runs on it, what its disk holds, and what ails it.
 public final class Machine {
@@ -45,6 +45,11 @@ public final class Machine {
     public internal(set) var peer: Peer
 
     init(_ peer: Peer) { self.peer = peer }
+
+    /// In place: reading a property of the box would copy the whole peer first.
+    func look<T>(_ body: (borrowing Peer) -> T) -> T {
+      withUnsafeMutablePointer(to: &peer) { body($0.pointee) }
+    }
   }
 }
 
@@ -66,7 +71,10 @@ public struct Traffic: Sendable {
 
 /// The store: what is durable, and what is on its way there.
 public struct Disk: Sendable {
-  public internal(set) var contents: [Digest: Changeset] = [:]
+  /// What many disks began with, shared by them; `contents` overrides it.
+  var common: [Digest: Changeset] = [:]
+  /// Written since; `nil` where it was forgotten.
+  private var written: [Digest: Changeset?] = [:]
   /// Written and not synced: a crash keeps any part of it.
   var unsynced: [(number: UInt64, changesets: [Changeset], forgotten: [Digest])] = []
   public internal(set) var bootEpoch: UInt64 = 0
@@ -76,10 +84,17 @@ public struct Disk: Sendable {
   public init() {}
 
   mutating func apply(_ changesets: [Changeset], _ forgotten: [Digest]) {
-    for changeset in changesets { contents[changeset.id] = changeset }
-    for id in forgotten { contents[id] = nil }
+    for changeset in changesets { written[changeset.id] = .some(changeset) }
+    for id in forgotten { written[id] = .some(nil) }
+  }
+
+  public func contains(_ id: Digest) -> Bool {
+    written[id].map { $0 != nil } ?? (common[id] != nil)
   }
 
   /// In the order of IDs: a dictionary's order must not reach the run.
-  var sorted: [Changeset] { contents.values.sorted { $0.id < $1.id } }
+  var sorted: [Changeset] {
+    let kept = common.lazy.filter { written[$0.key] == nil }.map(\.value)
+    return (Array(kept) + written.values.compactMap { $0 }).sorted { $0.id < $1.id }
+  }
 }

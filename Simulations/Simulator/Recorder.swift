@@ -41,6 +41,10 @@ public final class Recorder: Observer {
   /// Bytes of all machines by second, for the report.
   public private(set) var bytesBySecond: [Int] = []
 
+  /// Share of running peers that do not see what most see: of members, and of registers.
+  public private(set) var divergence: [(at: Instant, members: Double, registers: Double)] = []
+  private var nextSample = Instant.zero
+
   public init() {}
 
   public func watch(_ id: Digest, at now: Instant) {
@@ -61,6 +65,7 @@ public final class Recorder: Observer {
   public func handled(
     _ input: Peer.Input, _ effects: [Peer.Effect], at index: Int, _ simulation: Simulation
   ) {
+    if simulation.now >= nextSample { sample(simulation) }
     for effect in effects {
       switch effect {
       case .store(let changesets) where !spreads.isEmpty:
@@ -74,6 +79,28 @@ public final class Recorder: Observer {
       case .event(.sync(.overBudget)): overBudget += 1
       default: break
       }
+    }
+  }
+
+  /// Every second, less often where many are to be looked at.
+  private func sample(_ simulation: Simulation) {
+    nextSample = simulation.now + .seconds(1 + simulation.count / 200)
+    var members: [UInt32: Int] = [:]
+    var registers: [SetDigest: Int] = [:]
+    var count = 0
+    for machine in simulation.machines {
+      guard let process = machine.process else { continue }
+      count += 1
+      let seen = process.look { ($0.membership.viewHash, $0.state.digest(.clusterset)) }
+      members[seen.0, default: 0] += 1
+      registers[seen.1, default: 0] += 1
+    }
+    func share(_ most: Int?) -> Double { 1 - Double(most ?? count) / Double(max(count, 1)) }
+    divergence.append(
+      (simulation.now, share(members.values.max()), share(registers.values.max())))
+    // A run of days is thinned out.
+    if divergence.count > 4_096 {
+      divergence = divergence.enumerated().filter { $0.offset.isMultiple(of: 2) }.map(\.element)
     }
   }
 

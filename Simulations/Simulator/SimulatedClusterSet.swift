@@ -126,7 +126,8 @@ public struct SimulatedClusterSet {
         ],
         grant: Grant(subject: signer.publicKey, capabilities: [.own(name)])))
     let info: Value = [
-      "peers": [["key": .bytes(signer.publicKey.bytes), "addresses": [.string(address)]]]
+      "ca": .bytes(Array(name.utf8)),
+      "peers": [["key": .bytes(signer.publicKey.bytes), "addresses": [.string(address)]]],
     ]
     history.append(
       signed(

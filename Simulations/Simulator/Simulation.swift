@@ -39,6 +39,14 @@ public final class Simulation {
   /// Everybody who wants to see what happens.
   public var observers: [any Observer] = []
 
+  /// What happened to machines and links, and when, for the report.
+  public private(set) var script: [(at: Instant, what: String)] = []
+  private static let scriptLimit = 1_000
+
+  public func note(_ what: String) {
+    if script.count < Self.scriptLimit { script.append((now, what)) }
+  }
+
   public internal(set) var verdicts: [UInt64: [Peer.Verdict]] = [:]
   public internal(set) var confirmations: [Digest: [NodeID: Instant]] = [:]
 
@@ -89,7 +97,8 @@ public final class Simulation {
     let index = machines.count
     let id = SimulatedCrypto.crypto.nodeID(of: configuration.signer.publicKey)
     let machine = Machine(index: index, configuration: configuration, id: id)
-    for changeset in disk { machine.disk.contents[changeset.id] = changeset }
+    machine.disk.common = Dictionary(
+      disk.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
     machine.disk.bootEpoch = configuration.bootEpoch
     machines.append(machine)
     network.addMachine(region: region, using: &machineRNG)
@@ -99,11 +108,16 @@ public final class Simulation {
     return index
   }
 
-  public func boot(_ index: Int, state prepared: ReplicatedState? = nil) {
+  /// - Parameter state: what its disk comes to, where that is known already.
+  public func boot(
+    _ index: Int, state prepared: ReplicatedState? = nil, groundwork: Groundwork? = nil
+  ) {
     let machine = machines[index]
     let state = prepared ?? load(machine)
     machine.start(
-      Peer(machine.configuration, state: state, crypto: SimulatedCrypto.crypto))
+      Peer(
+        machine.configuration, state: state, crypto: SimulatedCrypto.crypto,
+        groundwork: groundwork))
     machine.started = now
     for observer in observers { observer.booted(index, self) }
     handle(.start, at: index)

@@ -8,6 +8,8 @@ struct Report {
   var figures: Figures
   var recorder: Recorder
   var count: Int
+  /// What happened to machines and links.
+  var script: [(at: Instant, what: String)] = []
 
   func write(to path: String) throws {
     try Data(html.utf8).write(to: URL(filePath: path))
@@ -75,6 +77,27 @@ struct Report {
           unit: "ms", series: convergence, mark: figures.farthestPath, ceiling: 1, isShare: true
         ).svg
     }
+    if recorder.divergence.count > 1 {
+      out +=
+        "<h2>Who disagrees</h2><p>Share of peers that do not see what most see: of members (blue), "
+        + "of registers (orange). Marks are the faults below.</p>"
+      let curves = [
+        recorder.divergence.map { (seconds($0.at), $0.members) },
+        recorder.divergence.map { (seconds($0.at), $0.registers) },
+      ]
+      out +=
+        Plot(
+          unit: "s", series: curves, ceiling: 1, isShare: true,
+          moments: script.map { seconds($0.at) }
+        ).svg
+    }
+    if !script.isEmpty {
+      let lines = script.prefix(200).map {
+        "<tr><td>\(Self.short(seconds($0.at))) s<td>\(Self.escaped($0.what))"
+      }
+      out += "<h2>What happened</h2><table>\(lines.joined())</table>"
+      if script.count > 200 { out += "<p>and \(script.count - 200) more</p>" }
+    }
     out += "<h2>Bytes</h2><p>Sent by a peer on average, in each second of the run.</p>"
     let bytes = recorder.bytesBySecond.enumerated().map {
       (Double($0.offset), Double($0.element) / Double(max(count, 1)))
@@ -112,6 +135,8 @@ struct Report {
     return [worse, better].map { $0.enumerated().map { (Double($0.offset), $0.element) } }
   }
 
+  private func seconds(_ instant: Instant) -> Double { (instant - .zero).milliseconds / 1_000 }
+
   private var rows: String {
     figures.table.map { "<tr><td>\($0.key)<td>\(Self.escaped($0.value.text))" }.joined()
   }
@@ -135,6 +160,8 @@ private struct Plot {
   /// Of the vertical axis; `nil`: the greatest value.
   var ceiling: Double?
   var isShare = false
+  /// Places on the horizontal axis that are marked.
+  var moments: [Double] = []
 
   private let width = 1_000.0
   private let height = 260.0
@@ -159,6 +186,10 @@ private struct Plot {
     }
     if let mark {
       out += "<line class=\"two\" stroke-dasharray=\"4 4\" x1=\"\(x(mark))\" x2=\"\(x(mark))\" "
+      out += "y1=\"10\" y2=\"\(height - bottom)\"/>"
+    }
+    for moment in moments.prefix(200) {
+      out += "<line class=\"grid\" stroke-width=\"2\" x1=\"\(x(moment))\" x2=\"\(x(moment))\" "
       out += "y1=\"10\" y2=\"\(height - bottom)\"/>"
     }
     for (number, points) in series.enumerated() {

@@ -28,16 +28,19 @@ struct Run: ParsableCommand {
     var runs: [Figures] = []
     for number in seed..<seed + seeds {
       let clock = ContinuousClock()
-      let began = clock.now
+      let (began, core) = (clock.now, CoreClock.seconds)
       let fleet = chosen.run(
         .init(seed: number, nodes: nodes ?? chosen.nodes, loss: loss, seconds: seconds))
       var figures = fleet.finish()
       figures.realSeconds = Double((clock.now - began).components.seconds)
       figures.realSeconds += Double((clock.now - began).components.attoseconds) * 1e-18
+      figures.coreSeconds = CoreClock.seconds - core
       runs.append(figures)
       if let report, number == seed + seeds - 1 {
-        try Report(figures: figures, recorder: fleet.recorder, count: fleet.simulation.count)
-          .write(to: report)
+        try Report(
+          figures: figures, recorder: fleet.recorder, count: fleet.simulation.count,
+          script: fleet.simulation.script
+        ).write(to: report)
       }
     }
     guard let figures = Figures.medians(of: runs) else { return }

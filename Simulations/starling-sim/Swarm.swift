@@ -24,7 +24,7 @@ struct Swarm: ParsableCommand {
     for seed in from..<from + seeds {
       if untilFailure, !failed.isEmpty { break }
       if let minutes, clock.now - began > .seconds(minutes * 60) { break }
-      let outcome = Rehearsal(Plan(seed: seed)).run()
+      let outcome = Rehearsal.outcome(of: seed)
       done += 1
       simulated += outcome.simulatedSeconds
       events += outcome.events
@@ -61,7 +61,7 @@ struct Replay: ParsableCommand {
   func run() throws {
     let plan = Plan(seed: seed)
     show(plan)
-    let outcome = Rehearsal(plan).run()
+    let outcome = Rehearsal.outcome(of: seed)
     for violation in outcome.violations { print("violation \(violation)") }
     print("trace \(outcome.traceHash), \(outcome.events) inputs")
     if !outcome.violations.isEmpty { throw ExitCode.failure }
@@ -77,7 +77,8 @@ struct Shrink: ParsableCommand {
   func run() throws {
     let plan = Plan(seed: seed)
     guard let violation = Rehearsal(plan).run().violations.first else {
-      return print("seed \(seed) does not fail")
+      let others = Rehearsal.outcome(of: seed).violations
+      return print(others.first.map { "violation \($0)" } ?? "seed \(seed) does not fail")
     }
     let rule = rule(of: violation)
     let least = Shrinking.shrink(plan) { candidate in

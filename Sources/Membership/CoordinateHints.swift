@@ -47,9 +47,8 @@ extension Membership {
     var writer = ByteWriter(reserving: count * CoordinateHints.size)
     for _ in 0..<count {
       guard let slot = table.random(using: &rng, where: { $0.smoothed > 0 }) else { break }
-      let row = table[slot]
       CoordinateHints.write(
-        .init(prefix: table.id(slot).words.0, coordinate: row.coordinate), to: &writer)
+        .init(prefix: table.id(slot).words.0, coordinate: table[slot].coordinate), to: &writer)
     }
     return writer.bytes
   }

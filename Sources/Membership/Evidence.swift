@@ -39,7 +39,7 @@ extension Membership {
     _ new: MemberRecord, from sender: NodeID, now: Instant, _ effects: inout [Effect]
   ) -> Bool {
     if new.subject == id { return meet(ownRecord: new, from: sender, now: now, &effects) }
-    guard let slot = table.slot(of: new.subject), let key = table[slot].peer?.key else {
+    guard let slot = table.slot(of: new.subject) else {
       hold(.record(new))
       return reject(.unknownSubject, from: sender, &effects)
     }
@@ -51,6 +51,7 @@ extension Membership {
         return reject(.stale, from: sender, &effects)
       }
     }
+    let key = table.peer(slot).key
     guard new.isSigned(by: key, clusterSet: identity.clusterSet, crypto: crypto) else {
       return reject(.badSignature, from: sender, &effects)
     }
@@ -194,7 +195,7 @@ extension Membership {
   func key(of member: NodeID) -> PublicKey? {
     if member == id { return identity.signer.publicKey }
     guard let slot = table.slot(of: member) else { return nil }
-    return table[slot].peer?.key
+    return table.peer(slot).key
   }
 
   /// How many accusations of one accuser count: an honest one probes about one member a second, and

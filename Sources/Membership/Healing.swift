@@ -32,8 +32,8 @@ extension Membership {
   }
 
   private func has(_ slot: Int32, _ address: String) -> Bool {
-    guard table[slot].state.isPresent, let peer = table[slot].peer else { return false }
-    return table[slot].record?.addresses.contains(address) ?? false
-      || peer.addresses.contains(address)
+    table[slot].state.isPresent
+      && (table[slot].record?.addresses.contains(address) ?? false
+        || table.peer(slot).addresses.contains(address))
   }
 }

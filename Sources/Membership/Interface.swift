@@ -67,6 +67,10 @@ extension Membership {
     case admitted([AdmittedPeer])
     /// Peers that it admits no longer: forgotten at once.
     case expelled([NodeID])
+    /// What is known of the members already, before any other input.
+    case restored(MembershipView)
+    /// All that it admits from now on, instead of telling who comes and who goes.
+    case admission(Admission)
     /// What one datagram or frame held, from a peer that the transport has authenticated.
     case messages(from: NodeID, [Message])
     /// Any other authenticated traffic: proof of life. Optional and cheap.

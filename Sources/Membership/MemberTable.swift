@@ -1,16 +1,14 @@
 import Base
 
-/// Everyone else, one row each: 56 bytes and two shared pointers' targets a member, plus 12 to 20
-/// for the index and the ring. Slots are stable until a member is expelled.
+/// Everyone else, one row of 48 bytes each, in the order of IDs: a slot is a place in the roster, which
+/// may be shared by many tables, so it holds until somebody is admitted or expelled.
 struct MemberTable: Sendable {
   struct Row: Sendable {
-    /// `nil` where the slot is free.
-    var peer: AdmittedPeer?
     var record: MemberRecord?
     /// Of the last change of state.
     var since: Instant
     /// When it last spoke to us directly.
-    var heard: Instant
+    var heard = Instant(nanoseconds: .min)
     /// Smoothed round-trip time and its deviation in seconds (RFC 6298); 0 is "unknown".
     var smoothed: Float = 0
     var deviation: Float = 0
@@ -22,19 +20,19 @@ struct MemberTable: Sendable {
     var loss: UInt8 = 0
   }
 
+  private(set) var admission = Admission.empty
+  /// By slot; this peer has one that nothing is made of.
   private(set) var rows: [Row] = []
-  private var free: [Int32] = []
-  /// Open addressing over the ids' first words, which are uniform already; -1 is empty.
-  private var index: [Int32] = [Int32](repeating: -1, count: 16)
-  /// Slots in the order of ids: the ring that probes go around, and the order of every listing.
-  private(set) var ring: [Int32] = []
+  /// This peer's slot, -1 where it is not admitted.
+  private var own: Int32 = -1
   /// How many members are in each state.
   private(set) var counts = [Int](repeating: 0, count: 6)
   /// The view's digests by bucket, self included; their exclusive or is the view's digest.
   private(set) var buckets = [UInt32](repeating: 0, count: Membership.bucketCount)
   private(set) var view: UInt32 = 0
 
-  var count: Int { ring.count }
+  /// The others.
+  var count: Int { rows.count - (own < 0 ? 0 : 1) }
   var presentCount: Int {
     count(.alive) + count(.degraded) + count(.suspect)
   }
@@ -49,97 +47,110 @@ struct MemberTable: Sendable {
 
   // MARK: Finding
 
-  func slot(of id: NodeID) -> Int32? {
-    var at = Int(truncatingIfNeeded: id.words.0) & (index.count - 1)
-    while index[at] >= 0 {
-      if rows[Int(index[at])].peer?.id == id { return index[at] }
-      at = (at + 1) & (index.count - 1)
+  /// Slots of the others in the order of ids: the ring that probes go around, and the order of every
+  /// listing.
+  struct Ring: RandomAccessCollection {
+    fileprivate let own: Int32
+    let endIndex: Int
+
+    var startIndex: Int { 0 }
+
+    subscript(position: Int) -> Int32 {
+      let slot = Int32(truncatingIfNeeded: position)
+      return own >= 0 && slot >= own ? slot + 1 : slot
     }
-    return nil
+  }
+
+  var ring: Ring { Ring(own: own, endIndex: count) }
+
+  func slot(of id: NodeID) -> Int32? {
+    guard let place = admission.roster.place(of: id), place != Int(own) else { return nil }
+    return Int32(place)
   }
 
   func slot(prefix: UInt64) -> Int32? {
-    var at = Int(truncatingIfNeeded: prefix) & (index.count - 1)
-    while index[at] >= 0 {
-      if rows[Int(index[at])].peer?.id.words.0 == prefix { return index[at] }
-      at = (at + 1) & (index.count - 1)
-    }
-    return nil
+    guard let place = admission.roster.place(prefix: prefix), place != Int(own) else { return nil }
+    return Int32(place)
   }
 
-  func id(_ slot: Int32) -> NodeID { rows[Int(slot)].peer?.id ?? .zero }
+  func id(_ slot: Int32) -> NodeID { admission.roster.ids[Int(slot)] }
+
+  func peer(_ slot: Int32) -> AdmittedPeer { admission.values[Int(slot)] }
 
   /// Where `id` is in the ring, or would be.
   func ringPosition(of id: NodeID) -> Int {
-    partition { $0 < id }
+    let place = admission.roster.insertionPlace(of: id)
+    return own >= 0 && place > Int(own) ? place - 1 : place
   }
 
-  /// The ring's positions whose ids begin with this bucket's bits.
-  func ringRange(ofBucket bucket: Int) -> Range<Int> {
-    let shift = UInt64(64 - 6)
-    let start = partition { Int($0.words.0 >> shift) < bucket }
-    let end = partition { Int($0.words.0 >> shift) <= bucket }
-    return start..<end
+  /// The slots whose ids begin with this bucket's bits, without this peer.
+  func slots(inBucket bucket: Int) -> [Int32] {
+    let start = admission.roster.insertionPlace(ofPrefix: UInt64(bucket) << 58)
+    let end =
+      bucket == Membership.bucketCount - 1
+      ? rows.count : admission.roster.insertionPlace(ofPrefix: UInt64(bucket + 1) << 58)
+    return (start..<end).compactMap { $0 == Int(own) ? nil : Int32($0) }
   }
 
   static func bucket(of prefix: UInt64) -> Int { Int(prefix >> 58) }
 
-  private func partition(where isBefore: (NodeID) -> Bool) -> Int {
-    var (low, high) = (0, ring.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if isBefore(id(ring[middle])) { low = middle + 1 } else { high = middle }
-    }
-    return low
-  }
-
   // MARK: Changing
 
-  /// Adds members and refreshes the addresses of those there; returns the slots that are new.
-  mutating func admit(_ peers: [AdmittedPeer], except own: NodeID, now: Instant) -> [Int32] {
-    var added: [Int32] = []
-    // Exactly, not doubling: in a simulation of thousands the slack would be most of the memory.
-    if peers.count > 16 { rows.reserveCapacity(rows.count + peers.count) }
-    for peer in peers where peer.id != own {
-      if let slot = slot(of: peer.id) {
-        rows[Int(slot)].peer = peer
-        continue
-      }
-      let row = Row(peer: peer, since: now, heard: Instant(nanoseconds: .min))
-      let slot: Int32
-      if let reused = free.popLast() {
-        slot = reused
-        rows[Int(slot)] = row
-      } else {
-        slot = Int32(rows.count)
-        rows.append(row)
-      }
-      counts[Int(MemberState.unknown.rawValue)] += 1
-      added.append(slot)
-      if (rows.count + 1) * 2 > index.count { reindex(capacity: index.count * 2) }
-      insertIntoIndex(slot)
+  /// Makes room for who is admitted now; who is no longer has been taken out by `remove`.
+  ///
+  /// Returns where each slot has moved, -1 where it is gone; `nil`: none has moved.
+  mutating func adopt(_ next: Admission, own id: NodeID, now: Instant) -> [Int32]? {
+    let before = admission
+    admission = next
+    guard next.roster.ids != before.roster.ids else { return nil }
+    var moved = [Int32](repeating: -1, count: rows.count)
+    var arranged = [Row](repeating: Row(since: now), count: next.count)
+    var place = 0
+    for slot in rows.indices {
+      let id = before.roster.ids[slot]
+      while place < next.count, next.roster.ids[place] < id { place += 1 }
+      guard place < next.count, next.roster.ids[place] == id else { continue }
+      arranged[place] = rows[slot]
+      moved[slot] = Int32(place)
     }
-    if added.count == 1, let slot = added.first {
-      ring.insert(slot, at: ringPosition(of: id(slot)))
-    } else if !added.isEmpty {
-      ring.append(contentsOf: added)
-      let order = rows
-      ring.sort { a, b in
-        (order[Int(a)].peer?.id ?? .zero) < (order[Int(b)].peer?.id ?? .zero)
-      }
-    }
-    return added
+    rows = arranged
+    own = next.roster.place(of: id).map { Int32($0) } ?? -1
+    let known = counts.dropFirst().reduce(0, +)
+    counts[Int(MemberState.unknown.rawValue)] = count - known
+    return moved
   }
 
-  /// Frees a slot; its case must be closed already.
+  /// Begins with what somebody else has seen; `record` is this peer's own.
+  mutating func restore(_ view: MembershipView, own record: MemberRecord) {
+    self = view.table
+    own = admission.roster.place(of: record.subject).map { Int32($0) } ?? -1
+    if own >= 0 {
+      toggle(own)
+      counts[Int(self[own].state.rawValue)] -= 1
+      rows[Int(own)] = Row(since: .zero)
+    }
+    toggle(record, record.presence == .alive ? .alive : .left)
+  }
+
+  /// All of these alive.
+  init(_ admission: Admission, records: [MemberRecord]) {
+    self.admission = admission
+    rows = [Row](repeating: Row(since: .zero), count: admission.count)
+    counts[Int(MemberState.unknown.rawValue)] = admission.count
+    for record in records where record.presence == .alive {
+      guard let slot = slot(of: record.subject) else { continue }
+      change(slot, to: .alive, record: record, now: .zero)
+    }
+  }
+
+  init() {}
+
+  /// Takes a member that is admitted no longer out of counts and digests; its case must be closed
+  /// already.
   mutating func remove(_ slot: Int32) {
-    let position = ringPosition(of: id(slot))
-    if position < ring.count, ring[position] == slot { ring.remove(at: position) }
     toggle(slot)
     counts[Int(self[slot].state.rawValue)] -= 1
-    rows[Int(slot)] = Row(peer: nil, since: .zero, heard: .zero)
-    free.append(slot)
-    reindex(capacity: index.count)
+    rows[Int(slot)] = Row(since: .zero)
   }
 
   /// The one way in which a member's state or record changes.
@@ -169,20 +180,6 @@ struct MemberTable: Sendable {
     let short = UInt32(truncatingIfNeeded: hash >> 32)
     buckets[Self.bucket(of: prefix)] ^= short
     view ^= short
-  }
-
-  private mutating func reindex(capacity: Int) {
-    index = [Int32](repeating: -1, count: capacity)
-    for slot in 0..<rows.count where rows[slot].peer != nil { insertIntoIndex(Int32(slot)) }
-  }
-
-  private mutating func insertIntoIndex(_ slot: Int32) {
-    var at = Int(truncatingIfNeeded: id(slot).words.0) & (index.count - 1)
-    while index[at] >= 0 {
-      if index[at] == slot { return }
-      at = (at + 1) & (index.count - 1)
-    }
-    index[at] = slot
   }
 }
 

@@ -101,8 +101,12 @@ public struct Membership: Sendable {
     case .messages(let sender, let messages):
       receive(messages, from: sender, now: now.instant, &effects)
     case .heard(let sender): hear(sender, now: now.instant, &effects)
-    case .admitted(let peers): admit(peers, now: now.instant, &effects)
-    case .expelled(let ids): expel(ids, now: now.instant, &effects)
+    case .admitted(let peers):
+      adopt(table.admission.adding(peers), now: now.instant, &effects)
+    case .expelled(let ids):
+      adopt(table.admission.removing(ids), now: now.instant, &effects)
+    case .restored(let view): table.restore(view, own: record)
+    case .admission(let admission): adopt(admission, now: now.instant, &effects)
     case .localAddressesChanged(let addresses):
       guard addresses != record.addresses, !isLeaving else { break }
       renew(addresses: addresses, now: now.instant)
@@ -142,8 +146,13 @@ public struct Membership: Sendable {
 
   // MARK: Admission
 
-  private mutating func admit(_ peers: [AdmittedPeer], now: Instant, _ effects: inout [Effect]) {
-    let added = table.admit(peers, except: id, now: now)
+  private mutating func adopt(
+    _ next: Admission, now: Instant, _ effects: inout [Effect]
+  ) {
+    let before = table.admission
+    let expelled = before.roster.ids.filter { $0 != id && !next.roster.contains($0) }
+    if !expelled.isEmpty { expel(expelled, now: now, &effects) }
+    if let moved = table.adopt(next, own: id, now: now) { move(moved) }
     if !isStarted {
       isStarted = true
       started = now
@@ -152,7 +161,7 @@ public struct Membership: Sendable {
       healingDue = now + jitter(upTo: configuration.healingPeriod)
       if !configuration.seeds.isEmpty { healingDue = now }
     }
-    if !added.isEmpty { retryHeld(now: now, &effects) }
+    if next.count > before.count - expelled.count { retryHeld(now: now, &effects) }
   }
 
   private mutating func expel(_ ids: [NodeID], now: Instant, _ effects: inout [Effect]) {
@@ -169,6 +178,20 @@ public struct Membership: Sendable {
       if state != .unknown { effects.append(.event(.state(member, from: state, to: .unknown))) }
     }
     withdraw(accusationsBy: ids, now: now, &effects)
+  }
+
+  /// Follows the table where slots have moved; nobody who is gone is named here any more, but among
+  /// those that were asked to help.
+  private mutating func move(_ moved: [Int32]) {
+    func new(_ slot: Int32) -> Int32 { slot < 0 ? -1 : moved[Int(slot)] }
+    for i in cases.indices { cases[i].slot = new(cases[i].slot) }
+    for i in probes.indices {
+      probes[i].slot = new(probes[i].slot)
+      probes[i].asked = probes[i].asked.map(new).filter { $0 >= 0 }
+    }
+    for i in relays.indices { relays[i].target = new(relays[i].target) }
+    flaps = Dictionary(flaps.map { (new($0.key), $0.value) }, uniquingKeysWith: { $1 })
+    seedHolders = seedHolders.map(new)
   }
 
   // MARK: Word about oneself

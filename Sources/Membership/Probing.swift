@@ -109,12 +109,11 @@ extension Membership {
 
   /// SRTT + 4 RTTVAR (RFC 6298), or twice what the coordinates predict, within bounds.
   func probeTimeout(of slot: Int32) -> Duration {
-    let row = table[slot]
     let seconds: Float
-    if row.smoothed > 0 {
-      seconds = row.smoothed + 4 * row.deviation
-    } else if row.coordinate.isKnown, coordinate.isKnown {
-      seconds = 0.05 + 2 * coordinate.seconds(to: row.coordinate)
+    if table[slot].smoothed > 0 {
+      seconds = table[slot].smoothed + 4 * table[slot].deviation
+    } else if table[slot].coordinate.isKnown, coordinate.isKnown {
+      seconds = 0.05 + 2 * coordinate.seconds(to: table[slot].coordinate)
     } else {
       seconds = 0.4
     }

@@ -127,8 +127,8 @@ extension Membership {
 
   /// All that we know in a bucket, ourselves included, in the order of ids.
   private func entries(inBucket bucket: Int) -> [SyncSummary.Entry] {
-    var out: [SyncSummary.Entry] = table.ringRange(ofBucket: bucket).compactMap { position in
-      let row = table[table.ring[position]]
+    var out: [SyncSummary.Entry] = table.slots(inBucket: bucket).compactMap { slot in
+      let row = table[slot]
       guard let record = row.record, let standing = row.state.standing else { return nil }
       return .init(
         prefix: record.subject.words.0, incarnation: record.incarnation, standing: standing)

@@ -7,7 +7,18 @@ extension Membership {
 
   /// Those who take part, in the order of ids.
   public var presentMembers: [AdmittedPeer] {
-    table.ring.compactMap { table[$0].state.isPresent ? table[$0].peer : nil }
+    table.ring.compactMap { table[$0].state.isPresent ? table.peer($0) : nil }
+  }
+
+  /// Calls `body` with the place in the roster of each who takes part and its round trip, measured or
+  /// predicted, ascending; `nil` where it is not known.
+  public func forEachPresent(_ body: (Int, Duration?) -> Void) {
+    for slot in table.ring where table[slot].state.isPresent {
+      let seconds = estimate(slot)
+      let roundTrip: Duration? =
+        seconds.isFinite ? .nanoseconds(Int64(seconds * 1e6) * 1_000) : nil
+      body(Int(slot), roundTrip)
+    }
   }
 
   public func member(_ id: NodeID) -> Member? {
@@ -61,12 +72,8 @@ extension Membership {
 
   private func member(_ slot: Int32) -> Member {
     let row = table[slot]
-    let peer =
-      row.peer
-      ?? AdmittedPeer(
-        key: PublicKey(words: (0, 0, 0, 0)), cluster: "", addresses: [], crypto: crypto)
     return Member(
-      peer: peer, state: row.state, record: row.record, since: row.since,
+      peer: table.peer(slot), state: row.state, record: row.record, since: row.since,
       roundTrip: row.smoothed > 0 ? .microseconds(Int64(row.smoothed * 1e6)) : nil,
       coordinate: row.coordinate)
   }

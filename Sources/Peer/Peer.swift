@@ -19,9 +19,13 @@ public struct Peer: Sendable {
   var clock: HybridClock
 
   /// Peers that the state admits, with the addresses of their cluster's record; self included.
-  public internal(set) var admitted: [NodeID: AdmittedPeer] = [:]
+  public internal(set) var admitted = Admission.empty
   /// The scopes that this peer holds.
   var held: [Scope: HeldScope] = [:]
+  /// Their names, ascending.
+  var heldScopes: [Scope] = []
+  /// Until the start.
+  var groundwork: Groundwork?
   /// Changesets given to the store and not on disk yet.
   var unstored: Set<Digest> = []
   /// What this cluster's reconcilers want, by register; written anew when the state differs.
@@ -41,7 +45,12 @@ public struct Peer: Sendable {
   static let overlayDelay: Duration = .seconds(2)
 
   /// - Parameter state: rebuilt from the store; empty for a new peer.
-  public init(_ configuration: PeerConfiguration, state: ReplicatedState, crypto: Crypto) {
+  /// - Parameter groundwork: of this state, where somebody has made it; see there.
+  public init(
+    _ configuration: PeerConfiguration, state: ReplicatedState, crypto: Crypto,
+    groundwork: Groundwork? = nil
+  ) {
+    self.groundwork = groundwork
     self.configuration = configuration
     self.crypto = crypto
     self.state = state
@@ -72,12 +81,10 @@ public struct Peer: Sendable {
   /// When `tick` is due at the latest.
   public var nextDeadline: Instant {
     var earliest = min(membership.nextDeadline, overlayDue)
-    for deadline in [
-      antiEntropy.nextDeadline, dissemination.nextDeadline, tracking.nextDeadline,
-      state.nextDeadline,
-    ] {
-      if let deadline { earliest = min(earliest, deadline) }
-    }
+    if let due = antiEntropy.nextDeadline { earliest = min(earliest, due) }
+    if let due = dissemination.nextDeadline { earliest = min(earliest, due) }
+    if let due = tracking.nextDeadline { earliest = min(earliest, due) }
+    if let due = state.nextDeadline { earliest = min(earliest, due) }
     return earliest
   }
 
@@ -110,12 +117,15 @@ public struct Peer: Sendable {
   }
 
   private mutating func start(now: Now, effects: inout [Effect]) {
-    for scope in state.scopes.sorted() {
-      sync(
-        .setChanged(scope, inserted: state.compared(scope), removed: []), now: now,
-        effects: &effects)
+    let groundwork = groundwork ?? Groundwork(state, crypto: crypto)
+    self.groundwork = nil
+    for (scope, index) in groundwork.indexes {
+      sync(.restored(scope, index), now: now, effects: &effects)
     }
-    trustChanged(now: now, effects: &effects)
+    if let view = groundwork.view {
+      member(.restored(view), now: now, effects: &effects)
+    }
+    adopt(groundwork.admission, now: now, effects: &effects)
     overlayDue = now.instant + .seconds(5)
   }
 
@@ -147,7 +157,7 @@ public struct Peer: Sendable {
   private mutating func receive(
     _ messages: [PeerMessage], from sender: NodeID, now: Now, effects: inout [Effect]
   ) {
-    guard admitted[sender] != nil else { return }
+    guard admitted.roster.contains(sender) else { return }
     var about: [Membership.Message] = []
     for message in messages {
       switch message {

@@ -88,31 +88,17 @@ extension Peer {
 
   /// The state admits other peers now, or other clusters take part in slices.
   mutating func trustChanged(now: Now, effects: inout [Effect]) {
-    var next: [NodeID: AdmittedPeer] = [:]
-    for (key, cluster) in state.admittedPeers {
-      let node = crypto.nodeID(of: key)
-      let addresses = recordedAddresses(of: key, cluster: cluster)
-      if let known = admitted[node], known.cluster == cluster, known.addresses == addresses {
-        next[node] = known
-      } else {
-        next[node] = AdmittedPeer(key: key, cluster: cluster, addresses: addresses, crypto: crypto)
-      }
-    }
-    let expelled = admitted.keys.filter { next[$0] == nil }.sorted()
-    let changed = next.values.filter { admitted[$0.id] !== $0 }.sorted { $0.id < $1.id }
-    let isFirst = admitted.isEmpty
-    admitted = next
-    if !expelled.isEmpty { member(.expelled(expelled), now: now, effects: &effects) }
-    if !changed.isEmpty || isFirst { member(.admitted(changed), now: now, effects: &effects) }
-    if !changed.isEmpty || !expelled.isEmpty { effects.append(.peersChanged) }
-    refreshHolders(now: now, effects: &effects)
+    adopt(Groundwork.admission(state, crypto, known: admitted), now: now, effects: &effects)
   }
 
-  /// `cluster/<c>/info` lists its peers with their addresses.
-  private func recordedAddresses(of key: PublicKey, cluster: String) -> [String] {
-    let info = state.value("cluster/\(cluster)/info", scope: .clusterset)
-    let peer = info?["peers"]?.list?.first { $0["key"]?.bytes == key.bytes }
-    return peer?["addresses"]?.list?.compactMap(\.string) ?? []
+  mutating func adopt(_ next: Admission, now: Now, effects: inout [Effect]) {
+    let isFirst = admitted.count == 0
+    if next !== admitted || isFirst {
+      admitted = next
+      member(.admission(next), now: now, effects: &effects)
+      effects.append(.peersChanged)
+    }
+    refreshHolders(now: now, effects: &effects)
   }
 
   /// Tells dissemination and anti-entropy who holds which scope, and how far away they are.
@@ -129,29 +115,33 @@ extension Peer {
       dissemination.handle(.scopeDropped(scope), source: state, now: now, effects: &out)
     }
     held = next
+    heldScopes = next.keys.sorted()
     guard admitted[id] != nil else { return perform(out, now: now, effects: &effects) }
-    for scope in next.keys.sorted() {
-      let peers = membership.presentMembers.compactMap { peer in
-        next[scope]?.admits(peer.cluster) == true && admitted[peer.id] != nil
-          ? SyncPeer(id: peer.id, roundTrip: membership.estimatedRTT(to: peer.id)) : nil
+    for scope in heldScopes {
+      guard let held = next[scope] else { continue }
+      var holders = Holders(roster: admitted.roster)
+      membership.forEachPresent { place, roundTrip in
+        guard held.clusters == nil || held.admits(admitted.values[place].cluster) else { return }
+        holders.insert(at: place, roundTrip)
       }
-      antiEntropy.handle(.members(scope, peers), source: state, now: now, effects: &out)
-      dissemination.handle(.members(scope, peers), source: state, now: now, effects: &out)
+      antiEntropy.handle(.holders(scope, holders), source: state, now: now, effects: &out)
+      dissemination.handle(.holders(scope, holders), source: state, now: now, effects: &out)
     }
     perform(out, now: now, effects: &effects)
   }
 
   /// Scopes that this peer and another one hold, ascending.
   func scopes(sharedWith node: NodeID) -> [Scope] {
+    // Everybody holds the first of all scopes, and often there is no other.
+    if heldScopes.count == 1 { return admitted.roster.contains(node) ? heldScopes : [] }
     guard let cluster = admitted[node]?.cluster else { return [] }
-    if held.count == 1 { return Array(held.keys) }
-    return held.keys.filter { held[$0]?.admits(cluster) == true }.sorted()
+    return heldScopes.filter { held[$0]?.admits(cluster) == true }
   }
 
   /// Who else may hold a scope, ascending.
   func holders(of scope: Scope) -> [NodeID] {
     guard let held = held[scope] else { return [] }
-    return admitted.values.filter { $0.id != id && held.admits($0.cluster) }.map(\.id).sorted()
+    return admitted.values.filter { $0.id != id && held.admits($0.cluster) }.map(\.id)
   }
 }
 

@@ -46,7 +46,7 @@ struct SyncMeasurement {
     peers = Self.names.map { AntiEntropy(local: $0, seed: $0.words.0) }
     for index in 0..<2 {
       let other = SyncPeer(id: Self.names[1 - index], roundTrip: Self.delay * 2)
-      feed(.members(.clusterset, [other]), to: index)
+      feed(.holders(.clusterset, Holders([other])), to: index)
       feed(.setChanged(.clusterset, inserted: ids, removed: []), to: index)
     }
     // Symbols of the set are kept; make them once, not in every trial.

@@ -154,7 +154,7 @@ import Testing
   }
 
   @Test func membersAreCheap() {
-    #expect(MemoryLayout<MemberTable.Row>.stride <= 56)
+    #expect(MemoryLayout<MemberTable.Row>.stride <= 48)
   }
 
   @Test func broadcastsAreBounded() {

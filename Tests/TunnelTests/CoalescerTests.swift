@@ -1,6 +1,7 @@
 import Base
 import Testing
 
+@testable import Simulator
 @testable import Tunnel
 
 /// Segments merged into super-packets: exactly those that the kernel could cut again.

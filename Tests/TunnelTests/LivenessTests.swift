@@ -1,6 +1,7 @@
 import Base
 import Testing
 
+@testable import Simulator
 @testable import Tunnel
 
 @Suite struct LivenessTests {

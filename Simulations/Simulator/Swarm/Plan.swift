@@ -32,6 +32,8 @@ public struct Plan: Sendable {
     case delete(admin: Int, register: Int, at: Int)
     case publish(Int, version: Int)
     case revoke(admin: Int, at: Int, keeps: Bool)
+    /// Slice 0 or 1 gets these members, as bits.
+    case apply(slice: Int, members: UInt64, admin: Int, at: Int)
     /// A further admin gets a grant.
     case grant(at: Int)
     /// A cluster's own grant is revoked.
@@ -95,7 +97,9 @@ public struct Plan: Sendable {
 
   private static func work(_ machines: Int, _ rng: inout SeededGenerator) -> Action {
     let (admin, register, at) = (rng.below(4), rng.below(6), rng.below(machines))
-    switch rng.below(22) {
+    switch rng.below(26) {
+    case 22...25:
+      return .apply(slice: rng.below(2), members: rng.next(), admin: admin, at: at)
     case 20: return .grant(at: at)
     case 21: return rng.happens(0.3) ? .expel(rng.below(machines), at: at) : .grant(at: at)
     case 0: return .revoke(admin: 1 + rng.below(2), at: at, keeps: rng.happens(0.5))

@@ -8,12 +8,13 @@ public final class Rehearsal {
   public let plan: Plan
   public let simulation: Simulation
   public let invariants = Invariants()
+  let slices: SliceInvariants
   var set = SimulatedClusterSet()
-  private var admins: [(signer: Signer, grant: Digest)] = []
+  var admins: [(signer: Signer, grant: Digest)] = []
   private var backups: [Int: Disk] = [:]
   /// Changesets of each admin, oldest first.
   private var written: [[Digest]] = [[], [], [], []]
-  private var revoked: Set<Int> = []
+  var revoked: Set<Int> = []
   /// Durable on the machine that took it, and so promised to whoever pushed it.
   private var acknowledged: [Digest: Changeset] = [:]
   private var pushed: [Digest: (changeset: Changeset, at: Int)] = [:]
@@ -24,6 +25,7 @@ public final class Rehearsal {
   /// - Parameter tweak: plants a bug, for `mutants`.
   public init(_ plan: Plan, tweak: @escaping (Rehearsal) -> Void = { _ in }) {
     self.plan = plan
+    slices = SliceInvariants(invariants)
     self.tweak = tweak
     var network = NetworkModel()
     network.loss = plan.loss
@@ -45,11 +47,21 @@ public final class Rehearsal {
     public var events: Int
   }
 
+  /// A fleet and, for one seed of four, a pair of gateways.
+  public static func outcome(of seed: UInt64) -> Outcome {
+    var outcome = Rehearsal(Plan(seed: seed)).run()
+    if seed.isMultiple(of: 4) {
+      var tunnel = TunnelRehearsal(seed: seed)
+      outcome.violations += tunnel.run()
+    }
+    return outcome
+  }
+
   public func run() -> Outcome {
     let configurations = (1...UInt64(plan.machines)).map {
       set.addCluster($0, seed: plan.seed)
     }
-    simulation.observers = [invariants, Watcher(self)]
+    simulation.observers = [invariants, slices, Watcher(self)]
     invariants.troubled(until: .zero + .seconds(10))
     tweak(self)
     for (index, configuration) in configurations.enumerated() {
@@ -96,6 +108,7 @@ public final class Rehearsal {
     case .delete(let admin, let register, let at): write(admin, register, at, isDeleting: true)
     case .publish(let machine, let version): publish(machine, version)
     case .revoke(let admin, let at, let keeps): revoke(admin, at, keeps)
+    case .apply(let slice, let members, let admin, let at): apply(slice, members, admin, at)
     case .grant(let at): grant(at)
     case .expel(let machine, let at): expel(machine, at)
     case .replay(let machine): replay(machine)
@@ -111,9 +124,9 @@ public final class Rehearsal {
   private func restore(_ machine: Int) {
     guard let old = backups[machine] else { return }
     // What only this disk held is lost with it; nobody promised more.
-    for id in acknowledged.keys where old.contents[id] == nil {
+    for id in acknowledged.keys where !old.contains(id) {
       let isElsewhere = simulation.machines.contains { other in
-        other.index != machine && other.disk.contents[id] != nil
+        other.index != machine && other.disk.contains(id)
       }
       if !isElsewhere { acknowledged[id] = nil }
     }
@@ -143,7 +156,7 @@ public final class Rehearsal {
     }
   }
 
-  private func push(_ changeset: Changeset, _ at: Int, by admin: Int) {
+  func push(_ changeset: Changeset, _ at: Int, by admin: Int) {
     written[admin].append(changeset.id)
     pushed[changeset.id] = (changeset, at)
     if let floor = floors[admin] { invariants.voided[floor, default: []].append(changeset.id) }
@@ -156,7 +169,7 @@ public final class Rehearsal {
     let name = simulation.machines[machine].configuration.cluster
     let key = simulation.machines[machine].configuration.signer.publicKey
     let info: Value = [
-      "version": .string("\(version)"),
+      "ca": .bytes(Array(name.utf8)), "version": .string("\(version)"),
       "peers": [["key": .bytes(key.bytes), "addresses": [.string("\(name):7946")]]],
     ]
     simulation.handle(
@@ -201,85 +214,13 @@ public final class Rehearsal {
     simulation.handle(.submitted([floor], ticket: 0), at: at)
   }
 
-  private var expelled: Int?
+  var expelled: Int?
 
   /// Machines that belong to the ClusterSet by the state that the first one holds.
   private var members: [Machine] {
     simulation.machines.filter { machine in
       machine.index != expelled
         || simulation.machines[0].process?.peer.admitted[machine.id] != nil
-    }
-  }
-
-  // MARK: Malice
-
-  private func replay(_ machine: Int) {
-    for old in sample.suffix(50) {
-      for target in simulation.machines where target.index != machine {
-        simulation.sendDatagram(
-          old.messages, from: simulation.machines[machine], to: target.id)
-      }
-    }
-  }
-
-  private func forge(_ machine: Int) {
-    let admin = 1 + rng.below(2)
-    let (signer, grant) = admins[admin]
-    let path = "slice/s\(rng.below(6))"
-    guard let write = Write(path: path, value: nil, author: signer.publicKey, after: .init())
-    else { return }
-    var forged = set.signedApart(
-      by: signer, under: grant, writes: [write], at: simulation.wallMilliseconds)
-    // Another's key signs it.
-    let liar = simulation.machines[machine].configuration.signer
-    forged.endorsements = [
-      Endorsement(key: signer.publicKey, signature: liar.sign(forged.signedBytes))
-    ]
-    // And what an own key may not write.
-    let stolen = set.signedApart(
-      by: liar, under: set.genesis.id, writes: [write], at: simulation.wallMilliseconds)
-    // In its own name under another's grant, and in the root's name.
-    let usurped = set.signedApart(
-      by: liar, under: grant, writes: [write], at: simulation.wallMilliseconds)
-    var asRoot = set.signedApart(
-      by: set.root, under: set.genesis.id,
-      writes: Write(path: path, value: nil, author: set.root.publicKey, after: .init()).map { [$0] }
-        ?? [], at: simulation.wallMilliseconds + 1)
-    asRoot.endorsements = [
-      Endorsement(key: set.root.publicKey, signature: liar.sign(asRoot.signedBytes))
-    ]
-    let lies = [forged, stolen, usurped, asRoot]
-    invariants.forbidden += lies.map(\.id)
-    let evidence = forgedRecord(by: liar)
-    for target in simulation.machines where target.index != machine {
-      for lie in lies {
-        simulation.sendDatagram(
-          [.sync(.push([lie]))], from: simulation.machines[machine], to: target.id)
-      }
-      if let evidence {
-        simulation.sendDatagram(
-          [.membership(.evidence([.record(evidence)]))], from: simulation.machines[machine],
-          to: target.id)
-      }
-    }
-  }
-
-  /// "It left", in another's name.
-  private func forgedRecord(by liar: Signer) -> MemberRecord? {
-    let victim = simulation.machines[rng.below(plan.machines)]
-    guard let known = victim.process?.peer.membership.record else { return nil }
-    let next = Incarnation(bootEpoch: known.incarnation.bootEpoch + 1, counter: 0)
-    return try? MemberRecord(
-      subject: victim.id, incarnation: next, presence: .left, addresses: [],
-      signature: liar.sign([1]))
-  }
-
-  private func garble(_ machine: Int) {
-    for _ in 0..<20 {
-      let message = HostileMessages.any(using: &rng)
-      for target in simulation.machines where target.index != machine {
-        simulation.sendFrame(message, from: simulation.machines[machine], to: target.id)
-      }
     }
   }
 
@@ -304,6 +245,7 @@ public final class Rehearsal {
         agree ? "2: views of members differ: \(odditiesOfViews)" : "2: sets differ", simulation)
     }
     checkAcknowledged()
+    if isDone { slices.checkEnd(members.map(\.index), simulation) }
     // 6: no flapping: once converged, it stays so.
     simulation.run(for: .seconds(60))
     if isDone, !isAccurate { invariants.violate("6: a healthy member was evicted", simulation) }
@@ -318,11 +260,14 @@ public final class Rehearsal {
 
   private static let idleBytesPerSecond = 600
 
+  /// All hold the same of each scope that they hold.
   private var agree: Bool {
-    let states = members.compactMap { machine in
-      machine.process.map { $0.peer.state.digest(.clusterset) }
+    let states = members.compactMap { $0.process?.peer }
+    for scope in [.clusterset] + ClusterAgent.slices.map({ Scope.slice($0.0) }) {
+      let holders = states.filter { $0.state.isHeld(scope) }
+      guard Set(holders.map { $0.state.digest(scope) }).count <= 1 else { return false }
     }
-    return Set(states).count == 1
+    return true
   }
 
   private var isAccurate: Bool {
@@ -372,48 +317,6 @@ public final class Rehearsal {
     for id in ids {
       guard let (changeset, at) = pushed[id], at == machine else { continue }
       acknowledged[id] = changeset
-    }
-  }
-}
-
-/// Notes what was promised, and keeps a few messages to replay.
-private final class Watcher: Observer {
-  private unowned let rehearsal: Rehearsal
-
-  init(_ rehearsal: Rehearsal) { self.rehearsal = rehearsal }
-
-  func handled(
-    _ input: Peer.Input, _ effects: [Peer.Effect], at index: Int, _ simulation: Simulation
-  ) {
-    if case .stored(let ids) = input { rehearsal.stored(ids, at: index) }
-  }
-
-  func sent(
-    _ messages: [PeerMessage], bytes: Int, from: Int, to: Int, isStream: Bool,
-    _ simulation: Simulation
-  ) {
-    guard !isStream, simulation.eventCount % 97 == 0 else { return }
-    if rehearsal.sample.count >= 200 { rehearsal.sample.removeFirst(100) }
-    rehearsal.sample.append((from, messages))
-  }
-}
-
-extension Plan.Action {
-  /// Whether members may well be held dead because of it.
-  fileprivate var isTrouble: Bool {
-    switch self {
-    case .crash, .restart, .restore, .pause, .leave, .partition, .cutOneWay, .heal, .loss, .expel:
-      true
-    default: false
-    }
-  }
-
-  /// How long it lasts, with what members make of it.
-  fileprivate var lasting: Duration {
-    switch self {
-    case .partition, .cutOneWay, .loss: .seconds(100_000)
-    case .pause(_, let duration): duration + .seconds(30)
-    default: .seconds(30)
     }
   }
 }

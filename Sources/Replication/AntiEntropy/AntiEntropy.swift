@@ -42,8 +42,10 @@ public struct AntiEntropy: Sendable {
   public enum Input: Sendable {
     /// The compared set of a scope changed; an ID in both lists is out of it in the end.
     case setChanged(Scope, inserted: [Digest], removed: [Digest])
+    /// The whole compared set of a scope, as it was when the peer started.
+    case restored(Scope, ScopeIndex)
     /// Who else holds a scope now: admitted, and a member of it. Begins to hold it, too.
-    case members(Scope, [SyncPeer])
+    case holders(Scope, Holders)
     /// One more, or one less.
     case joined(Scope, SyncPeer)
     case left(Scope, NodeID)
@@ -60,6 +62,11 @@ public struct AntiEntropy: Sendable {
   struct Budgets: Sendable {
     var control: ByteBudget
     var delivery: ByteBudget
+
+    /// Full again, and so as good as none.
+    mutating func isFull(now: Instant) -> Bool {
+      control.isFull(now: now) && delivery.isFull(now: now)
+    }
   }
 
   let local: NodeID
@@ -73,6 +80,8 @@ public struct AntiEntropy: Sendable {
   /// Keys of `scopes`, ascending.
   var scopeOrder: [Scope] = []
   private var advertised = 0
+  /// When `.tick` is due at the latest.
+  public private(set) var nextDeadline: Instant?
 
   public init(local: NodeID, options: Options = Options(), seed: UInt64) {
     self.local = local
@@ -107,9 +116,14 @@ public struct AntiEntropy: Sendable {
     switch input {
     case .setChanged(let scope, let inserted, let removed):
       change(scope, inserted: inserted, removed: removed, now: now)
-    case .members(let scope, let peers):
+    case .restored(let scope, let index):
       hold(scope, now: now)
-      scopes[scope]?.setMembers(peers.filter { $0.id != local })
+      scopes[scope]?.index = index
+      scopes[scope]?.lastChange = now
+    case .holders(let scope, var holders):
+      hold(scope, now: now)
+      holders.remove(local)
+      scopes[scope]?.setMembers(holders)
       dropGone(now: now, effects: &effects)
     case .joined(let scope, let peer):
       guard peer.id != local else { break }
@@ -138,6 +152,7 @@ public struct AntiEntropy: Sendable {
       break
     }
     advance(now: now, effects: &effects)
+    nextDeadline = earliestDeadline
   }
 
   private mutating func hold(_ scope: Scope, now: Instant) {

@@ -175,7 +175,8 @@ extension AntiEntropy {
 
   /// Three others to ask, drawn anew each time so that a crowd spreads out.
   private mutating func members(of scope: Scope, otherThan peer: NodeID) -> [NodeID] {
-    let members = scopes[scope]?.members.filter { $0 != peer && fullSyncs[$0] == nil } ?? []
+    let members =
+      scopes[scope]?.members.map(\.id).filter { $0 != peer && fullSyncs[$0] == nil } ?? []
     return members.shuffled(using: &rng).prefix(3).sorted()
   }
 }

@@ -65,7 +65,7 @@ extension AntiEntropy {
   }
 
   func roundTrip(_ scope: Scope, _ peer: NodeID) -> Duration {
-    let known = scopes[scope]?.roundTrips[peer] ?? .milliseconds(100)
+    let known = scopes[scope]?.members.roundTrip(peer) ?? .milliseconds(100)
     return min(max(known, .zero), .seconds(5))
   }
 
@@ -88,8 +88,7 @@ extension AntiEntropy {
 
   // MARK: Time
 
-  /// When `.tick` is due at the latest.
-  public var nextDeadline: Instant? {
+  var earliestDeadline: Instant? {
     var earliest = scopes.values.map(\.nextCheck).min()
     func consider(_ instant: Instant?) {
       if let instant { earliest = min(earliest ?? instant, instant) }
@@ -172,7 +171,11 @@ extension AntiEntropy {
     scopes[scope]?.nextCheck = now + wait
     scopes[scope]?.expireRequested(now)
     fullSyncs = fullSyncs.filter { now - $0.value < Self.fullSyncIdle }
-    guard let peer = scopes[scope]?.members.randomElement(using: &rng) else { return }
+    budgets = budgets.filter { entry in
+      var budget = entry.value
+      return !budget.isFull(now: now)
+    }
+    guard let peer = scopes[scope]?.members.random(using: &rng) else { return }
     let digests = [ScopeDigest(scope: scope, digest: digest(scope))]
     send(.digests(digests, answer: true), to: peer, now: now, effects: &effects)
   }

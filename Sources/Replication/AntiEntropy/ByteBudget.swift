@@ -36,6 +36,11 @@ public struct ByteBudget: Hashable, Sendable {
     return true
   }
 
+  mutating func isFull(now: Instant) -> Bool {
+    fill(now)
+    return tokens >= Double(limit.burst)
+  }
+
   /// How long until so many bytes are there (no more than a burst ever is).
   public mutating func wait(for bytes: Int, now: Instant) -> Duration {
     fill(now)

@@ -3,7 +3,7 @@ public import Base
 /// The IDs of a set, sorted, with the count and digest of every range of leading hexadecimal digits:
 /// a 16-way trie with small leaves. A change costs O(log n), as does the summary of a range.
 public struct IDTrie: Sendable {
-  private var nodes: [Node] = [Node()]
+  private var nodes = ChunkedArray([Node()])
   /// First indices of groups of 16 nodes that are free again.
   private var free: [Int] = []
 

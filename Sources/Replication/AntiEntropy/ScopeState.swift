@@ -26,9 +26,8 @@ struct ScopeState: Sendable {
   static let requestedLimit = 65_536
 
   var index = ScopeIndex()
-  /// Ascending, without ourselves.
-  private(set) var members: [NodeID] = []
-  private(set) var roundTrips: [NodeID: Duration] = [:]
+  /// Without ourselves.
+  private(set) var members = Holders()
   var mismatches: [NodeID: Mismatch] = [:]
   var histories: [NodeID: History] = [:]
   /// What some peer is to deliver, and until when we count on it.
@@ -42,33 +41,19 @@ struct ScopeState: Sendable {
   }
 
   func isMember(_ peer: NodeID) -> Bool {
-    let at = members.insertionIndex(of: peer)
-    return at < members.count && members[at] == peer
+    members.contains(peer)
   }
 
-  mutating func insert(_ peer: SyncPeer) {
-    roundTrips[peer.id] = peer.roundTrip
-    let at = members.insertionIndex(of: peer.id)
-    guard at == members.count || members[at] != peer.id else { return }
-    members.insert(peer.id, at: at)
-  }
+  mutating func insert(_ peer: SyncPeer) { members.insert(peer) }
 
   mutating func remove(_ peer: NodeID) {
-    let at = members.insertionIndex(of: peer)
-    if at < members.count, members[at] == peer { members.remove(at: at) }
-    roundTrips[peer] = nil
+    members.remove(peer)
     mismatches[peer] = nil
     histories[peer] = nil
   }
 
-  mutating func setMembers(_ peers: [SyncPeer]) {
-    members = peers.map(\.id)
-    // Whoever tells them mostly has them in order.
-    if !zip(members, members.dropFirst()).allSatisfy({ $0 < $1 }) {
-      members = Set(members).sorted()
-    }
-    roundTrips.removeAll(keepingCapacity: true)
-    for peer in peers { roundTrips[peer.id] = peer.roundTrip }
+  mutating func setMembers(_ holders: Holders) {
+    members = holders
     mismatches = mismatches.filter { isMember($0.key) }
     histories = histories.filter { isMember($0.key) }
   }

@@ -34,7 +34,7 @@ public struct Dissemination: Sendable {
 
   public enum Input: Sendable {
     /// Who else holds a scope now, with round trips: the overlay follows.
-    case members(Scope, [SyncPeer])
+    case holders(Scope, Holders)
     /// One more, or one less; the overlay follows at once only where it has to.
     case joined(Scope, SyncPeer)
     case left(Scope, NodeID)
@@ -63,7 +63,7 @@ public struct Dissemination: Sendable {
   private let local: NodeID
   private let options: Options
   private var rng: SeededGenerator
-  private var members: [Scope: [NodeID: Duration]] = [:]
+  private var members: [Scope: Holders] = [:]
   private var overlays: [Scope: Overlay] = [:]
   private var links: [NodeID: Link] = [:]
   private var recent: RecentIDs
@@ -96,16 +96,19 @@ public struct Dissemination: Sendable {
   ) {
     let now = now.instant
     switch input {
-    case .members(let scope, let peers):
-      setMembers(scope, peers.filter { $0.id != local }, now: now)
+    case .holders(let scope, var holders):
+      holders.remove(local)
+      members[scope] = holders
+      follow(scope, now: now)
+      dropGone()
     case .joined(let scope, let peer):
       guard peer.id != local else { break }
-      members[scope, default: [:]][peer.id] = peer.roundTrip ?? .unknownRoundTrip
+      members[scope, default: Holders()].insert(peer)
       if members[scope]?.count ?? 0 <= Overlay.floodSize { follow(scope, now: now) }
     case .left(let scope, let peer):
-      members[scope]?[peer] = nil
+      members[scope]?.remove(peer)
       if overlays[scope]?.neighbours.contains(peer) == true { follow(scope, now: now) }
-      if !members.values.contains(where: { $0[peer] != nil }) { links[peer] = nil }
+      if !isKnown(peer) { links[peer] = nil }
     case .scopeDropped(let scope):
       members[scope] = nil
       overlays[scope] = nil
@@ -127,18 +130,11 @@ public struct Dissemination: Sendable {
 
   // MARK: Overlay
 
-  private mutating func setMembers(_ scope: Scope, _ peers: [SyncPeer], now: Instant) {
-    members[scope] = Dictionary(
-      peers.map { ($0.id, $0.roundTrip ?? .unknownRoundTrip) }, uniquingKeysWith: { $1 })
-    follow(scope, now: now)
-    dropGone()
-  }
-
   /// Chooses the links of a scope anew.
   private mutating func follow(_ scope: Scope, now: Instant) {
     let old = overlays[scope]
-    let peers = (members[scope] ?? [:]).lazy.map { SyncPeer(id: $0.key, roundTrip: $0.value) }
-    let overlay = Overlay(of: local, in: scope, among: peers)
+    let holders = members[scope] ?? Holders()
+    let overlay = Overlay(of: local, in: scope, among: holders, count: holders.count)
     guard overlay != old else { return }
     let known = Set(old?.neighbours ?? [])
     // A link that is new to the scope starts as the overlay has it.
@@ -154,12 +150,15 @@ public struct Dissemination: Sendable {
   }
 
   private mutating func dropGone() {
-    let known = members.values.reduce(into: Set<NodeID>()) { $0.formUnion($1.keys) }
-    links = links.filter { known.contains($0.key) }
+    links = links.filter { isKnown($0.key) }
+  }
+
+  private func isKnown(_ peer: NodeID) -> Bool {
+    members.values.contains { $0.contains(peer) }
   }
 
   private func roundTrip(_ peer: NodeID) -> Duration {
-    let known = members.values.compactMap { $0[peer] }.min() ?? .unknownRoundTrip
+    let known = members.values.lazy.compactMap { $0.roundTrip(peer) }.min() ?? .unknownRoundTrip
     return min(max(known, .zero), .seconds(5))
   }
 
@@ -192,11 +191,10 @@ public struct Dissemination: Sendable {
   /// and from there a few short ones to anyone.
   private mutating func sample(_ scope: Scope) -> [NodeID] {
     guard let members = members[scope], members.count > Overlay.floodSize else { return [] }
-    let all = members.keys.sorted()
     var taken = Set(neighbours(scope))
     var out: [NodeID] = []
-    for _ in 0..<min(options.sourceFanout, all.count / 4) {
-      let peer = all[Int.random(in: 0..<all.count, using: &rng)]
+    for _ in 0..<min(options.sourceFanout, members.count / 4) {
+      guard let peer = members.random(using: &rng) else { break }
       if taken.insert(peer).inserted { out.append(peer) }
     }
     return out
@@ -277,7 +275,7 @@ public struct Dissemination: Sendable {
     _ scope: Scope, from peer: NodeID, now: Instant, effects: inout [SyncEffect]
   ) {
     // Whoever pushes to us, our neighbour or not: nearness is not symmetric.
-    guard options.trees, members[scope]?[peer] != nil else { return }
+    guard options.trees, members[scope]?.contains(peer) == true else { return }
     open(peer, now: now)
     let duplicates = (links[peer]?.duplicates[scope] ?? 0) + 1
     links[peer]?.duplicates[scope] = duplicates
@@ -318,7 +316,7 @@ public struct Dissemination: Sendable {
     var bytes = 0
     for id in ids {
       // Only to who may hold it.
-      guard let changeset = source.changeset(id), members[changeset.scope]?[peer] != nil
+      guard let changeset = source.changeset(id), members[changeset.scope]?.contains(peer) == true
       else { continue }
       links[peer]?.lazy.remove(changeset.scope)
       let size = changeset.encodedSize

@@ -40,13 +40,18 @@ public struct Overlay: Hashable, Sendable {
 
   /// The links of `local`; `peers` are the other members of the scope, each once.
   public init(of local: NodeID, in scope: Scope, among peers: some Collection<SyncPeer>) {
-    if peers.count < Self.meshSize {
+    self.init(of: local, in: scope, among: peers, count: peers.count)
+  }
+
+  /// - Parameter count: of `peers`.
+  init(of local: NodeID, in scope: Scope, among peers: some Sequence<SyncPeer>, count: Int) {
+    if count < Self.meshSize {
       eager = peers.lazy.map(\.id).filter { $0 != local }.sorted()
       return
     }
     var world = (0..<Self.worldRings).map { Beside(local, ring: $0, scope: scope) }
     var near = (0..<Self.localRings).map { Beside(local, ring: 16 + $0, scope: scope) }
-    let isSmall = peers.count < Self.floodSize
+    let isSmall = count < Self.floodSize
     for peer in peers where peer.id != local {
       for ring in world.indices { world[ring].consider(peer.id) }
       guard isSmall || peer.roundTrip.map({ $0 < Self.localRoundTrip }) ?? false else { continue }

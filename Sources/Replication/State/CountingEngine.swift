@@ -13,10 +13,10 @@ struct CountingEngine: Sendable {
   let rules: CountingRules
   let authority: any Authority
 
-  var held: [HeldChangeset] = []
+  var held = ChunkedArray<HeldChangeset>()
   private var freeSlots: [Slot] = []
-  private(set) var slots: [Digest: Slot] = [:]
-  var grants: [GrantNode] = []
+  private(set) var slots = ShardedDictionary<Digest, Slot>()
+  var grants = ChunkedArray<GrantNode>()
   private var freeGrants: [GrantIndex] = []
   private(set) var nodes: [Digest: GrantIndex] = [:]
   /// By the grant that they are put on, whether it is held or not.

@@ -4,7 +4,7 @@ internal import Base
 struct RegisterIndex: Sendable {
   private(set) var scopes: [ScopeTable] = [ScopeTable(scope: .clusterset)]
   private(set) var numbers: [Scope: ScopeNumber] = [.clusterset: 0]
-  private(set) var records: [RegisterRecord] = []
+  private(set) var records = ChunkedArray<RegisterRecord>()
   private var freeRecords: [Int32] = []
   private var touched: [Int32] = []
   /// Counting changesets of which nothing may be left, to be looked at again before they go.

@@ -73,7 +73,7 @@ struct ScopeTable: Sendable {
   var count = 0
   /// Compared changesets that carry grants, floors or root changes.
   var trust: Set<Slot> = []
-  var records: [String: Int32] = [:]
+  var records = ShardedDictionary<String, Int32>()
   var paths = SortedBuckets<String>()
   var conflicts: Set<Int32> = []
 }

@@ -235,9 +235,9 @@ final class PeerEngine: Sendable {
   private func peersChanged() {
     let peer = bound.value.peer
     var next: [NodeID: TrustedPeer] = [:]
-    for (node, admitted) in peer.admitted {
+    for admitted in peer.admitted.values {
       let info = peer.state.value("cluster/\(admitted.cluster)/info")
-      next[node] = TrustedPeer(
+      next[admitted.id] = TrustedPeer(
         key: admitted.key, cluster: admitted.cluster, addresses: admitted.addresses,
         authority: info?["ca"]?.bytes)
     }

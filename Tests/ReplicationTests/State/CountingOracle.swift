@@ -251,7 +251,9 @@ extension ReplicatedState {
     return out
   }
 
-  var heldChangesets: [Changeset] { engine.slots.keys.sorted().compactMap(changeset) }
+  var heldChangesets: [Changeset] {
+    engine.slots.values.map { engine.changeset($0) }.sorted { $0.id < $1.id }
+  }
 
   var evidence: Set<Digest> {
     Set(engine.held.filter { $0.status.contains(.evidence) }.map(\.box.changeset.id))

@@ -108,7 +108,8 @@ struct DisseminationTests {
       var effects: [SyncEffect] = []
       let now = Now(instant: .zero, wallMilliseconds: 0)
       node.handle(
-        .members(.clusterset, Self.peers(ids)), source: Shelves(), now: now, effects: &effects)
+        .holders(.clusterset, Holders(Self.peers(ids))), source: Shelves(), now: now,
+        effects: &effects)
       node.handle(
         .accepted(makeChangeset(&rng, bytes: bytes), from: ids[1], .pushed), source: Shelves(),
         now: now, effects: &effects)
@@ -130,7 +131,8 @@ struct DisseminationTests {
     var effects: [SyncEffect] = []
     let now = Now(instant: .zero, wallMilliseconds: 0)
     node.handle(
-      .members(.clusterset, Self.peers(ids)), source: Shelves(), now: now, effects: &effects)
+      .holders(.clusterset, Holders(Self.peers(ids))), source: Shelves(), now: now,
+      effects: &effects)
     for peer in ids.dropFirst() {
       effects = []
       node.handle(
@@ -186,7 +188,8 @@ struct DisseminationTests {
     var effects: [SyncEffect] = []
     func at(_ instant: Instant) -> Now { Now(instant: instant, wallMilliseconds: 0) }
     node.handle(
-      .members(.clusterset, Self.peers(ids)), source: Shelves(), now: at(.zero), effects: &effects)
+      .holders(.clusterset, Holders(Self.peers(ids))), source: Shelves(), now: at(.zero),
+      effects: &effects)
     let announced = (0..<5_000).map { _ in IDTrieTests.id(&rng) }
     for start in stride(from: 0, to: announced.count, by: 250) {
       node.handle(

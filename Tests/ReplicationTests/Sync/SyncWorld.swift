@@ -93,8 +93,8 @@ struct SyncWorld {
 
   mutating func join(_ id: NodeID, _ scope: Scope, _ members: [NodeID]) {
     let peers = members.filter { $0 != id }.map { SyncPeer(id: $0, roundTrip: delay * 2) }
-    entropy(id, .members(scope, peers))
-    dissemination(id, .members(scope, peers))
+    entropy(id, .holders(scope, Holders(peers)))
+    dissemination(id, .holders(scope, Holders(peers)))
   }
 
   // MARK: Inputs

@@ -1,0 +1,94 @@
+internal import Base
+internal import Membership
+internal import Naming
+internal import Peer
+internal import Replication
+internal import Slices
+
+/// What runs beside the peer of a cluster: two exported services, the reconcilers that act on the peer's
+/// view alone, and the DNS server. Put together as the daemon's standalone platform does.
+final class ClusterAgent {
+  let cluster: String
+  private(set) var view = ClustersetView()
+  private(set) var names: NamingTable?
+  private let local: LocalServices
+  private let endpoint: IPEndpoint
+  /// On the cluster's disk: the same endpoint gets the same address after a restart.
+  private var allocators: [String: AddressAllocator] = [:]
+  private var reconciler = DNSReconciler()
+
+  /// The slices of a rehearsal, with the namespace that takes part in each.
+  static let slices = [("blue", "shop"), ("green", "lab")]
+
+  init(cluster: String, number: Int) {
+    self.cluster = cluster
+    let address = UInt32(truncatingIfNeeded: number & 0xff)
+    endpoint = IPEndpoint(IPAddress(v4: 0xc0a8_0001 | address << 8), port: 7_900)
+    local = LocalServices(
+      services: Self.slices.enumerated().map { index, slice in
+        LocalService(
+          service: ServiceName(namespace: slice.1, name: slice.0), ports: [],
+          endpoints: (1...2).map {
+            .init(address: IPAddress(v4: 0xc0a9_0000 | address << 8 | UInt32(2 * index + $0)))
+          },
+          export: .init(slice: slice.0, headless: true))
+      })
+  }
+
+  /// Reads all registers again, as after a start.
+  func rebuild(from state: ReplicatedState) {
+    view = ClustersetView(StateRegisters(state: state))
+  }
+
+  func update(_ paths: [String], from state: ReplicatedState) {
+    view.update(paths: paths, from: StateRegisters(state: state))
+  }
+
+  /// What this cluster has to say in its slices now.
+  func publications(_ state: ReplicatedState, now: Now) -> [LocalRegister] {
+    var writes = ServiceExportReconciler.plan(
+      view, cluster: cluster, local: local, allocators: &allocators,
+      observed: StateRegisters(state: state), now: now.wallMilliseconds
+    ).writes
+    for slice in view.slices(of: cluster) {
+      let gateway = GatewayReconciler.publication(
+        slice, cluster: cluster, endpoints: [endpoint], key: [UInt8](repeating: 7, count: 32),
+        now: now.wallMilliseconds)
+      if let gateway { writes.append(gateway) }
+    }
+    return writes.map { LocalRegister(scope: $0.scope, path: $0.path, value: $0.value) }
+  }
+
+  /// - Parameter isPresent: whether a cluster answers. Membership stands in for the tunnels' probes,
+  ///   which notice more, and sooner.
+  func name(_ zones: [String], isPresent: (String) -> Bool) {
+    var reachability = Reachability(local: cluster)
+    for slice in view.slices(of: cluster) {
+      for member in slice.members where member.cluster != cluster && isPresent(member.cluster) {
+        reachability.reachable.insert(member.cluster)
+      }
+    }
+    names = reconciler.table(
+      view,
+      .init(
+        cluster: cluster, zones: zones, reachability: reachability,
+        clients: ClientViews(others: Set(Self.slices.map(\.0)))))
+  }
+
+  /// Addresses that the DNS server answers for a slice's service, as text; `nil`: no answer at all.
+  func answers(_ slice: String) -> Set<String>? {
+    guard let names, let namespace = Self.slices.first(where: { $0.0 == slice })?.1,
+      let name = DomainName("\(slice).\(namespace).svc.slice.local")
+    else { return nil }
+    let query = DNSMessage(id: 1, questions: [.init(name: name, type: RecordType.a)], edns: nil)
+    let client = IPAddress(v4: 0x7f00_0001)
+    guard
+      let reply = try? DNSMessage(Resolver(names).answer(query.encoded(), from: client, over: .tcp))
+    else { return nil }
+    return Set(
+      reply.answers.compactMap {
+        if case .address(let address) = $0.data { "\(address)" } else { nil }
+      }
+    )
+  }
+}

@@ -1,0 +1,77 @@
+internal import Base
+internal import Membership
+internal import Peer
+internal import Replication
+
+/// What a member does that is none of the protocol's business.
+extension Rehearsal {
+  func replay(_ machine: Int) {
+    for old in sample.suffix(50) {
+      for target in simulation.machines where target.index != machine {
+        simulation.sendDatagram(
+          old.messages, from: simulation.machines[machine], to: target.id)
+      }
+    }
+  }
+
+  func forge(_ machine: Int) {
+    let admin = 1 + rng.below(2)
+    let (signer, grant) = admins[admin]
+    let path = "slice/s\(rng.below(6))"
+    guard let write = Write(path: path, value: nil, author: signer.publicKey, after: .init())
+    else { return }
+    var forged = set.signedApart(
+      by: signer, under: grant, writes: [write], at: simulation.wallMilliseconds)
+    // Another's key signs it.
+    let liar = simulation.machines[machine].configuration.signer
+    forged.endorsements = [
+      Endorsement(key: signer.publicKey, signature: liar.sign(forged.signedBytes))
+    ]
+    // And what an own key may not write.
+    let stolen = set.signedApart(
+      by: liar, under: set.genesis.id, writes: [write], at: simulation.wallMilliseconds)
+    // In its own name under another's grant, and in the root's name.
+    let usurped = set.signedApart(
+      by: liar, under: grant, writes: [write], at: simulation.wallMilliseconds)
+    var asRoot = set.signedApart(
+      by: set.root, under: set.genesis.id,
+      writes: Write(path: path, value: nil, author: set.root.publicKey, after: .init()).map { [$0] }
+        ?? [], at: simulation.wallMilliseconds + 1)
+    asRoot.endorsements = [
+      Endorsement(key: set.root.publicKey, signature: liar.sign(asRoot.signedBytes))
+    ]
+    let lies = [forged, stolen, usurped, asRoot]
+    invariants.forbidden += lies.map(\.id)
+    let evidence = forgedRecord(by: liar)
+    for target in simulation.machines where target.index != machine {
+      for lie in lies {
+        simulation.sendDatagram(
+          [.sync(.push([lie]))], from: simulation.machines[machine], to: target.id)
+      }
+      if let evidence {
+        simulation.sendDatagram(
+          [.membership(.evidence([.record(evidence)]))], from: simulation.machines[machine],
+          to: target.id)
+      }
+    }
+  }
+
+  /// "It left", in another's name.
+  private func forgedRecord(by liar: Signer) -> MemberRecord? {
+    let victim = simulation.machines[rng.below(plan.machines)]
+    guard let known = victim.process?.peer.membership.record else { return nil }
+    let next = Incarnation(bootEpoch: known.incarnation.bootEpoch + 1, counter: 0)
+    return try? MemberRecord(
+      subject: victim.id, incarnation: next, presence: .left, addresses: [],
+      signature: liar.sign([1]))
+  }
+
+  func garble(_ machine: Int) {
+    for _ in 0..<20 {
+      let message = HostileMessages.any(using: &rng)
+      for target in simulation.machines where target.index != machine {
+        simulation.sendFrame(message, from: simulation.machines[machine], to: target.id)
+      }
+    }
+  }
+}
