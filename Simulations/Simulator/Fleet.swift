@@ -9,6 +9,7 @@ public final class Fleet {
   public let simulation: Simulation
   public let recorder = Recorder()
   public var figures: Figures
+  private let knowsItself: Bool
   private var rng: SeededGenerator
   /// Dots that the root has used, by path.
   private var counters: [String: UInt64] = [:]
@@ -23,6 +24,7 @@ public final class Fleet {
     _ scenario: String, seed: UInt64, nodes: Int, lan: Bool = false, common: Int = 0,
     starts: Bool = true, spread: Duration = .seconds(1), knowsItself: Bool = true
   ) {
+    self.knowsItself = knowsItself
     var network = NetworkModel()
     if !lan {
       network.jitter = .microseconds(300)
@@ -95,9 +97,37 @@ public final class Fleet {
       isAccurate
     }
     if !found { figures.violations.append("the fleet did not find itself within 120 s") }
-    run(for: extra)
+    if knowsItself, extra > Self.placing {
+      // What acks tell of others' places in the course of half an hour, and a newcomer at once.
+      run(for: Self.placing)
+      tellPlaces()
+      run(for: extra - Self.placing)
+    } else {
+      run(for: extra)
+    }
     recorder.forgetTransitions()
     recorder.restartPeak()
+  }
+
+  /// Until a peer has measured its own place.
+  private static let placing: Duration = .seconds(50)
+
+  /// Hands each peer the places of all, as one message of another that has synchronised with it.
+  private func tellPlaces() {
+    let running = simulation.running
+    let places = running.compactMap { index -> Membership.SyncRecords.Hint? in
+      simulation.machines[index].process?.look {
+        .init(prefix: $0.id.words.0, coordinate: $0.membership.coordinate)
+      }
+    }
+    for (number, index) in running.enumerated() {
+      let other = simulation.machines[running[(number + 1) % running.count]].id
+      for start in stride(from: 0, to: places.count, by: Membership.syncEvidenceLimit) {
+        let some = Array(places[start..<min(start + Membership.syncEvidenceLimit, places.count)])
+        let message = Membership.Message.syncRecords(.init(evidence: [], coordinates: some))
+        simulation.handle(.received(from: other, [.membership(message)]), at: index)
+      }
+    }
   }
 
   /// Until the condition holds, looked at every 10 ms; `nil`: it did not within the limit.

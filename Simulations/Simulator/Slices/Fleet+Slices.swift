@@ -1,4 +1,5 @@
 internal import Base
+internal import Peer
 public import Replication
 internal import Slices
 
