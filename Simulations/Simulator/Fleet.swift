@@ -109,8 +109,8 @@ public final class Fleet {
     recorder.restartPeak()
   }
 
-  /// Until a peer has measured its own place.
-  private static let placing: Duration = .seconds(50)
+  /// Until peers have measured their own places, and those have come to rest.
+  private static let placing: Duration = .seconds(280)
 
   /// Hands each peer the places of all, as one message of another that has synchronised with it.
   private func tellPlaces() {
