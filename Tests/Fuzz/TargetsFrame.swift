@@ -49,7 +49,7 @@ private struct AntiEntropyCore {
         Samples.changesets.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first }))
     for scope in [Scope.clusterset, .slice("blue")] {
       let members = [SyncPeer(id: sender, roundTrip: .milliseconds(5))]
-      entropy.handle(.members(scope, members), source: shelf, now: now, effects: &effects)
+      entropy.handle(.holders(scope, Holders(members)), source: shelf, now: now, effects: &effects)
       let ids = Samples.changesets.filter { $0.scope == scope }.map(\.id)
       entropy.handle(
         .setChanged(scope, inserted: ids, removed: []), source: shelf, now: now,

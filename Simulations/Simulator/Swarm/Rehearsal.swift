@@ -245,10 +245,11 @@ public final class Rehearsal {
         agree ? "2: views of members differ: \(odditiesOfViews)" : "2: sets differ", simulation)
     }
     checkAcknowledged()
-    if isDone { slices.checkEnd(members.map(\.index), simulation) }
     // 6: no flapping: once converged, it stays so.
     simulation.run(for: .seconds(60))
     if isDone, !isAccurate { invariants.violate("6: a healthy member was evicted", simulation) }
+    // 11: the reconcilers have had their time, too.
+    if isDone { slices.checkEnd(members.map(\.index), simulation) }
     // 7: and then there is little to say.
     let before = members.reduce(0) { $0 + $1.traffic.bytes }
     simulation.run(for: .seconds(20))

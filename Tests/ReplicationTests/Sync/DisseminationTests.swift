@@ -205,7 +205,7 @@ struct DisseminationTests {
     let asked = effects.reduce(0) {
       if case .send(_, .graft(let ids), _) = $1 { $0 + ids.count } else { $0 }
     }
-    #expect(asked == 4 * 4_096)
+    #expect(asked == 8 * 4_096)
   }
 }
 
