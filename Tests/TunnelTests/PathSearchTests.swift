@@ -1,6 +1,7 @@
 import Base
 import Testing
 
+@testable import Simulator
 @testable import Tunnel
 
 /// What a path carries is found, kept across rotations, and noticed when it changes.

@@ -1,6 +1,7 @@
 import Base
 import Testing
 
+@testable import Simulator
 @testable import Tunnel
 
 /// Rotations while everything that the far side ever said is said again.
