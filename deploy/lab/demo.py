@@ -73,10 +73,10 @@ class Demo:
             self.step(
                 f"cluster {name} was admitted with its token", (time.monotonic() - begin) * 1e3)
             seeds += ["--seed", f"{cluster.address}:{cluster.gossip_port}"]
-        first = lab.clusters["a"]
         clusters.eventually(
-            lambda: first.api("/v1/status")["clusters"]["alive"] == len(self.names), 20,
-            "all clusters alive")
+            lambda: all(
+                cluster.api("/v1/status")["clusters"]["alive"] == len(self.names)
+                for cluster in lab.clusters.values()), 20, "every cluster knows all of them")
         self.result["clusters"] = len(self.names)
 
     def push_slice(self):
