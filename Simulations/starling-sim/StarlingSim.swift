@@ -6,6 +6,11 @@ internal import Simulator
     commandName: "starling-sim",
     abstract: "Rehearses failures of a fleet of peers in virtual time, from a seed.",
     subcommands: [List.self, Run.self, Swarm.self, Replay.self, Shrink.self, Mutants.self])
+
+  static func main() {
+    HugePages.request()
+    main(nil)
+  }
 }
 
 struct List: ParsableCommand {

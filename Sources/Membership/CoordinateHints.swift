@@ -39,14 +39,35 @@ enum CoordinateHints {
   }
 }
 
+/// Whose round trips were measured last: what hints are taken from, without a look at all members.
+struct LatelyMeasured: Sendable {
+  static let limit = 64
+
+  private(set) var slots: [Int32] = []
+  private var oldest = 0
+
+  mutating func note(_ slot: Int32) {
+    guard slots.count == Self.limit else { return slots.append(slot) }
+    slots[oldest] = slot
+    oldest = (oldest + 1) % Self.limit
+  }
+
+  /// Follows the table; who is gone is forgotten.
+  mutating func move(_ new: (Int32) -> Int32) {
+    slots = slots.map(new).filter { $0 >= 0 }
+    oldest = 0
+  }
+}
+
 extension Membership {
-  /// A few random members that were measured, for the next ack.
+  /// A few of those that were measured lately, for the next ack.
   mutating func hints() -> [UInt8] {
     let count = CoordinateHints.count(members: table.count)
-    guard count > 0 else { return [] }
+    guard count > 0, !measured.slots.isEmpty else { return [] }
     var writer = ByteWriter(reserving: count * CoordinateHints.size)
     for _ in 0..<count {
-      guard let slot = table.random(using: &rng, where: { $0.smoothed > 0 }) else { break }
+      let slot = measured.slots[Int.random(in: 0..<measured.slots.count, using: &rng)]
+      guard table[slot].smoothed > 0 else { continue }
       CoordinateHints.write(
         .init(prefix: table.id(slot).words.0, coordinate: table[slot].coordinate), to: &writer)
     }

@@ -11,6 +11,10 @@ struct Flap: Sendable {
   var returns = 0
   /// Until then it is degraded, whatever it answers.
   var degradedUntil: Instant
+  /// When time changes something about it next.
+  var due: Instant
+
+  init(now: Instant) { (updated, degradedUntil, due) = (now, now, now) }
 }
 
 /// A member that is accused and refutes again and again, or loses most of its answers, is *degraded*:
@@ -35,7 +39,7 @@ extension Membership {
     _ slot: Int32, after old: MemberState, accusers: [NodeID], now: Instant
   ) -> MemberState {
     guard old == .suspect || old == .dead else { return old }
-    var flap = flaps[slot] ?? Flap(updated: now, degradedUntil: now)
+    var flap = flaps[slot] ?? Flap(now: now)
     decay(&flap, now)
     if old == .dead {
       // The first return is free, so that a restart or a healed partition costs nothing. Further
@@ -57,19 +61,21 @@ extension Membership {
           flap.degradedUntil, now + configuration.reentryBackoffMinimum)
       }
     }
+    flap.due = now + .seconds(1)
     flaps[slot] = flap
-    flapsDue = min(flapsDue, now + .seconds(1))
+    flapsDue = min(flapsDue, flap.due)
     return isDegraded(slot) ? .degraded : .alive
   }
 
   /// It answers us directly though accused: its word gets lost.
   mutating func markDegraded(_ slot: Int32, now: Instant) {
-    var flap = flaps[slot] ?? Flap(updated: now, degradedUntil: now)
+    var flap = flaps[slot] ?? Flap(now: now)
     decay(&flap, now)
     flap.score = max(flap.score, 2)
     flap.degradedUntil = now + configuration.reentryBackoffMinimum
+    flap.due = now + .seconds(1)
     flaps[slot] = flap
-    flapsDue = min(flapsDue, now + .seconds(1))
+    flapsDue = min(flapsDue, flap.due)
   }
 
   private func decay(_ flap: inout Flap, _ now: Instant) {
@@ -81,7 +87,7 @@ extension Membership {
   /// Lets members recover.
   mutating func settleFlaps(_ now: Instant, _ effects: inout [Effect]) {
     // Sorted: a dictionary's order must not reach the effects.
-    for slot in flaps.keys.sorted() {
+    for slot in flaps.filter({ $0.value.due <= now }).keys.sorted() {
       guard var flap = flaps[slot] else { continue }
       decay(&flap, now)
       if flap.score > Self.recoveredBelow, table[slot].state == .degraded {
@@ -93,9 +99,13 @@ extension Membership {
       if table[slot].state == .degraded, !isDegraded(slot) {
         setState(slot, .alive, record: nil, now: now, &effects)
       }
-      if flap.score < 0.01, flap.degradedUntil + Self.quiet < now { flaps[slot] = nil }
+      let isRecovering =
+        table[slot].state == .degraded || table[slot].loss > 0 || flap.degradedUntil > now
+      let end = flap.degradedUntil + Self.quiet
+      flap.due = isRecovering ? now + .seconds(1) : max(end, now + Self.forgiveness)
+      flaps[slot] = flap.score < 0.01 && end <= now ? nil : flap
     }
-    flapsDue = flaps.isEmpty ? .distantFuture : now + .seconds(1)
+    flapsDue = flaps.values.reduce(.distantFuture) { min($0, $1.due) }
   }
 
   /// Takes the fate of direct pings into account; an answer ends a run of `lost` ones.

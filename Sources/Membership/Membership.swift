@@ -41,6 +41,7 @@ public struct Membership: Sendable {
   /// Evidence that cannot be judged yet; see `hold`.
   var held: [Evidence] = []
   var flaps: [Int32: Flap] = [:]
+  var measured = LatelyMeasured()
   var sync: SyncState
   var corrections = RateLimit(burst: 64, perSecond: 64)
   /// Accusations passed on to the accused after a comparison of views.
@@ -192,6 +193,7 @@ public struct Membership: Sendable {
     for i in relays.indices { relays[i].target = new(relays[i].target) }
     flaps = Dictionary(flaps.map { (new($0.key), $0.value) }, uniquingKeysWith: { $1 })
     seedHolders = seedHolders.map(new)
+    measured.move(new)
   }
 
   // MARK: Word about oneself

@@ -295,6 +295,7 @@ extension Membership {
   }
 
   private mutating func measure(_ slot: Int32, _ sample: Duration, at place: NetworkCoordinate) {
+    measured.note(slot)
     let seconds = max(Float(sample.nanoseconds) * 1e-9, 1e-6)
     if table[slot].smoothed > 0 {
       let deviation = abs(table[slot].smoothed - seconds)

@@ -7,7 +7,7 @@ extension Peer {
   /// Writes need a live grant of this peer's own; without one (not enrolled yet, or removed) what is
   /// wanted is kept and written when there is one.
   mutating func publish(now: Now, effects: inout [Effect]) {
-    guard let grant = state.ownGrant(of: configuration.signer.publicKey) else { return }
+    guard let grant = ownGrant else { return }
     var byScope: [Scope: [(path: String, value: Value?)]] = [:]
     for (name, value) in wanted.sorted(by: { $0.key < $1.key }) {
       guard mayWrite(name.scope), knowsOwnWrites(name.scope),
@@ -24,6 +24,11 @@ extension Peer {
         publish(Array(batch), scope: scope, under: grant, now: now, effects: &effects)
       }
     }
+  }
+
+  /// What allows this peer to write: `nil` while it is not enrolled, or removed.
+  var ownGrant: Digest? {
+    state.ownGrant(of: configuration.signer.publicKey, for: configuration.cluster)
   }
 
   /// Below the bound of 256: exports of 100 endpoints must fit into 64 KiB too.
@@ -73,7 +78,7 @@ extension Peer {
 
   /// Signs the oldest of its own live writes again, where that lets enough deletions be forgotten.
   mutating func compact(now: Now, effects: inout [Effect]) {
-    guard let grant = state.ownGrant(of: configuration.signer.publicKey) else { return }
+    guard let grant = ownGrant else { return }
     for scope in held.keys.sorted() where mayWrite(scope) && knowsOwnWrites(scope) {
       guard
         let step = state.compaction(under: grant, scope: scope, gaining: Self.compactionGain)

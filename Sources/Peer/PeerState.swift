@@ -119,7 +119,7 @@ extension Peer {
 
   /// What proves this peer's admission to someone who holds nothing but the genesis.
   public var introduction: [Changeset] {
-    guard let grant = state.ownGrant(of: configuration.signer.publicKey) else { return [] }
+    guard let grant = ownGrant else { return [] }
     let cluster = configuration.cluster
     let records = ["cluster/\(cluster)", "cluster/\(cluster)/info"].compactMap {
       state.register($0, scope: .clusterset)?.effective.changeset

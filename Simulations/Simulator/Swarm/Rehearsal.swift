@@ -204,8 +204,10 @@ public final class Rehearsal {
   /// At most one, and never the machines that the end is judged by.
   private func expel(_ machine: Int, _ at: Int) {
     guard expelled == nil, machine > 1, machine != at, simulation.machines[at].isUp else { return }
-    let key = simulation.machines[machine].configuration.signer.publicKey
-    guard let own = simulation.machines[at].process?.peer.state.ownGrant(of: key) else { return }
+    let configuration = simulation.machines[machine].configuration
+    let (key, cluster) = (configuration.signer.publicKey, configuration.cluster)
+    guard let own = simulation.machines[at].process?.peer.state.ownGrant(of: key, for: cluster)
+    else { return }
     expelled = machine
     invariants.expelled = machine
     let floor = set.byRoot(

@@ -88,16 +88,14 @@ extension ReplicatedState {
     return out
   }
 
-  /// The live grant `own:` of a key, not revoked: the one made last, by (HLC, ID).
-  public func ownGrant(of key: PublicKey) -> Digest? {
+  /// The live grant `own:<cluster>` of a key, not revoked: the one made last, by (HLC, ID).
+  public func ownGrant(of key: PublicKey, for cluster: String) -> Digest? {
     var best: (time: HybridTime, id: Digest)?
-    for (_, indices) in engine.clusterGrants {
-      for index in indices
-      where engine.grants[Int(index)].grant.subject == key && engine.isUsable(index) {
-        let node = engine.grants[Int(index)]
-        let candidate = (engine.changeset(node.slot).time, node.id)
-        if best.map({ $0 < candidate }) ?? true { best = candidate }
-      }
+    for index in engine.clusterGrants[cluster] ?? []
+    where engine.grants[Int(index)].grant.subject == key && engine.isUsable(index) {
+      let node = engine.grants[Int(index)]
+      let candidate = (engine.changeset(node.slot).time, node.id)
+      if best.map({ $0 < candidate }) ?? true { best = candidate }
     }
     return best?.id
   }

@@ -45,7 +45,7 @@ struct IngestTests {
     #expect(register.value == 1 && register.effective.changeset == write.id)
     #expect(register.context[world.admin.key] == 1)
     #expect(world.test.state.admittedPeers == [world.eu.key: "eu"])
-    #expect(world.test.state.ownGrant(of: world.eu.key) == world.euGrant.id)
+    #expect(world.test.state.ownGrant(of: world.eu.key, for: "eu") == world.euGrant.id)
     #expect(
       world.test.state.chain(of: write.id) == [world.genesis.id, world.adminGrant.id])
     #expect(

@@ -147,7 +147,7 @@ struct TrustTests {
     #expect(world.test.take(revoke) == .accepted)
     #expect(world.test.changes.touchesTrust)
     #expect(world.test.state.admittedPeers == [Fake.key("eu-2"): "eu"])
-    #expect(world.test.state.ownGrant(of: world.eu.key) == nil)
+    #expect(world.test.state.ownGrant(of: world.eu.key, for: "eu") == nil)
     // What it said stays, until the new key says otherwise.
     #expect(world.test.state.value("cluster/eu/info") == 1)
     let again = Author("eu-2", in: world.genesis)
