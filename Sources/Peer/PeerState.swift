@@ -19,11 +19,26 @@ extension Peer {
         effects.append(
           .event(.refused(changeset.id, author: changeset.author, from: origin, outcome)))
       }
-      if let origin, arrival == .pushed { compareClocks(changeset, from: origin, now, &effects) }
+      if let origin, arrival == .pushed {
+        compareClocks(changeset, from: origin, now, &effects)
+        if case .pending(let grant) = outcome {
+          ask(for: grant, of: origin, now: now, effects: &effects)
+        }
+      }
       clock.observe(changeset.time, now: now)
       apply(changes, from: origin, arrival, now: now, effects: &effects)
     }
     return verdicts
+  }
+
+  /// Whoever pushes what acts under a grant holds the grant: as good as an announcement of it.
+  private mutating func ask(
+    for grant: Digest, of origin: NodeID, now: Now, effects: inout [Effect]
+  ) {
+    var out: [SyncEffect] = []
+    dissemination.handle(
+      .message(.announce([grant]), from: origin), source: state, now: now, effects: &out)
+    perform(out, now: now, effects: &effects)
   }
 
   /// What is pushed was made a moment ago, so its time is that of its author's clock, or of a clock that

@@ -32,6 +32,13 @@ private struct BarePeer {
     peer.handle(input, now: now, effects: &effects)
   }
 
+  mutating func advance(by duration: Duration) {
+    now = Now(
+      instant: now.instant + duration,
+      wallMilliseconds: now.wallMilliseconds + UInt64(duration.milliseconds))
+    handle(.tick)
+  }
+
   var other: NodeID { SimulatedCrypto.crypto.nodeID(of: others[0].signer.publicKey) }
 
   var stored: Int {
@@ -81,6 +88,26 @@ private struct BarePeer {
     #expect(behind(500) == nil)
   }
 
+  @Test func whoPushesWhatActsUnderAnUnknownGrantIsAskedForTheGrant() {
+    var bare = BarePeer()
+    let admin = SimulatedCrypto.signer(77)
+    let grant = bare.set.grant(to: admin)
+    let change = bare.set.signedApart(
+      by: admin, under: grant.id,
+      writes: [Write(path: "slice/blue", value: ["x": 1], counter: 1, context: VersionVector())],
+      at: Simulation.epochMilliseconds)
+    bare.handle(.received(from: bare.other, [.sync(.push([change]))]))
+    #expect(!bare.peer.state.counts(change.id))
+    bare.advance(by: .milliseconds(200))
+    let asked = bare.effects.flatMap { effect -> [SyncMessage] in
+      guard case .datagram(bare.other, let messages) = effect else { return [] }
+      return messages.compactMap { if case .sync(let message) = $0 { message } else { nil } }
+    }
+    #expect(asked.contains(.graft([grant.id])))
+    bare.handle(.received(from: bare.other, [.sync(.push([grant]))]))
+    #expect(bare.peer.state.counts(change.id))
+  }
+
   private static let blue = Scope.slice("blue")
 
   /// As a member of slice blue, with exports that it made and deleted again.
@@ -108,17 +135,11 @@ private struct BarePeer {
       var bare = churned(count)
       let before = bare.peer.state.comparedCount(Self.blue)
       #expect(before == count)
-      bare.now = Now(
-        instant: bare.now.instant + .seconds(61),
-        wallMilliseconds: bare.now.wallMilliseconds + 61_000)
-      bare.handle(.tick)
+      bare.advance(by: .seconds(61))
       #expect((bare.peer.state.comparedCount(Self.blue) < before) == isWorthIt)
       #expect(bare.stored == (isWorthIt ? 1 : 0))
       // Once is enough.
-      bare.now = Now(
-        instant: bare.now.instant + .seconds(61),
-        wallMilliseconds: bare.now.wallMilliseconds + 61_000)
-      bare.handle(.tick)
+      bare.advance(by: .seconds(61))
       #expect(bare.stored == 0)
     }
   }
