@@ -57,8 +57,19 @@ public final class Recorder: Observer {
 
   public var falseEvictions: Int { transitions.count { $0.to == .dead && $0.isFalse } }
 
-  /// Returns from the dead of who never left.
-  public var flaps: Int { transitions.count { $0.from == .dead && $0.to.isPresent && $0.isFalse } }
+  /// Returns from the dead of who never left: after a partition everybody returns, which is no flap.
+  public var flaps: Int {
+    var isHeldDeadFalsely: [SIMD2<Int>: Bool] = [:]
+    var count = 0
+    for transition in transitions {
+      let pair = SIMD2(transition.observer, transition.subject)
+      if transition.to == .dead { isHeldDeadFalsely[pair] = transition.isFalse }
+      if transition.from == .dead, transition.to.isPresent, isHeldDeadFalsely[pair] == true {
+        count += 1
+      }
+    }
+    return count
+  }
 
   // MARK: Observer
 
