@@ -19,8 +19,8 @@ struct Scenario: Sendable {
   }
 
   static let all: [Scenario] = [
-    .idle, .push, .crash, .oneway, .loss30, .heal, .storm, .forge, .sync, .revoke, .absent30d,
-    .names,
+    .idle, .push, .crash, .oneway, .loss30, .heal, .storm, .forge, .sync, .poison, .revoke,
+    .absent30d, .names,
   ]
 
   static func named(_ name: String) -> Scenario? { all.first { $0.name == name } }

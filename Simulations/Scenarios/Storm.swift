@@ -16,6 +16,9 @@ extension Scenario {
       fleet.note(times: took.map { [$0] } ?? [])
       if took.map({ $0 > 15_000 }) ?? true { fleet.violate("not converged within 15 s") }
     }
+    if fleet.recorder.peersOverBudget > 0 {
+      fleet.violate("\(fleet.recorder.peersOverBudget) peers sent more than their budget")
+    }
     return fleet
   }
 }

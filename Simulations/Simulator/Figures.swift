@@ -15,11 +15,14 @@ public struct Figures: Sendable {
   /// Sent, headers included; the mean of all peers, and of the busiest over any second.
   public var bytesPerSecondPerPeer: Double?
   public var peakBytesPerSecond: Double?
+  /// Peers that at some time had sent more than their budget of bytes allows.
+  public var peersOverBudget = 0
   public var falseEvictions = 0
   public var flaps = 0
-  public var syncDifferences: Int?
-  public var syncBytes: Int?
-  public var syncBytesAllowed: Int?
+  /// One after the other where several were tried.
+  public var syncDifferences: [Int] = []
+  public var syncBytes: [Int] = []
+  public var syncBytesAllowed: [Int] = []
   /// One sentence each.
   public var violations: [String] = []
   public var traceHash = ""
@@ -49,10 +52,10 @@ public struct Figures: Sendable {
       ("payload_copies_per_peer", .optional(copiesPerPeer)),
       ("bytes_per_second_per_peer", .optional(bytesPerSecondPerPeer)),
       ("peak_bytes_per_second_of_a_peer", .optional(peakBytesPerSecond)),
+      ("peers_over_byte_budget", .number(Double(peersOverBudget))),
       ("false_evictions", .number(Double(falseEvictions))), ("flaps", .number(Double(flaps))),
-      ("sync_differences", .optional(syncDifferences.map(Double.init))),
-      ("sync_bytes", .optional(syncBytes.map(Double.init))),
-      ("sync_bytes_allowed", .optional(syncBytesAllowed.map(Double.init))),
+      ("sync_differences", .optional(syncDifferences)),
+      ("sync_bytes", .optional(syncBytes)), ("sync_bytes_allowed", .optional(syncBytesAllowed)),
       ("violations", .number(Double(violations.count))),
       ("violation_sentences", .list(violations.prefix(20).map { .text($0) })),
       ("trace_hash", .text(traceHash)), ("simulated_seconds", .number(simulatedSeconds)),
@@ -82,7 +85,11 @@ public struct Figures: Sendable {
     out.bytesPerSecondPerPeer = median(\.bytesPerSecondPerPeer)
     out.peakBytesPerSecond = runs.compactMap(\.peakBytesPerSecond).max()
     out.settledSpeed = median(\.settledSpeed)
-    out.syncBytes = runs.compactMap(\.syncBytes).max()
+    // The most that any seed took, place by place.
+    for run in runs where run.syncBytes.count == out.syncBytes.count {
+      out.syncBytes = zip(out.syncBytes, run.syncBytes).map { max($0, $1) }
+    }
+    out.peersOverBudget = runs.reduce(0) { $0 + $1.peersOverBudget }
     out.falseEvictions = runs.reduce(0) { $0 + $1.falseEvictions }
     out.flaps = runs.reduce(0) { $0 + $1.flaps }
     out.violations = runs.flatMap { run in run.violations.map { "seed \(run.seed): \($0)" } }
@@ -106,6 +113,11 @@ public indirect enum JSONValue: Sendable {
   case object([(key: String, value: JSONValue)])
 
   static func optional(_ number: Double?) -> JSONValue { number.map { .number($0) } ?? .null }
+
+  /// `null` where there are none.
+  static func optional(_ numbers: [Int]) -> JSONValue {
+    numbers.isEmpty ? .null : .list(numbers.map { .number(Double($0)) })
+  }
 
   public var text: String {
     switch self {

@@ -192,6 +192,7 @@ public final class Fleet {
   public func finish() -> Figures {
     figures.farthestPath = simulation.network.farthestPath(among: simulation.running).milliseconds
     figures.falseEvictions = recorder.falseEvictions
+    figures.peersOverBudget = recorder.peersOverBudget
     figures.flaps = recorder.flaps
     figures.traceHash = simulation.trace.text
     figures.simulatedSeconds = now.nanosecondsSinceZero / 1e9

@@ -23,6 +23,10 @@ public final class Machine {
   /// A machine that does not run the peer but an adversary's program: what arrives is handed to it.
   public var program: ((Simulation, NodeID, [PeerMessage]) -> Void)?
 
+  /// What becomes of what its peer says: the peer of a liar runs as all do, and others hear something else.
+  /// `nil`: nothing is said.
+  public var tamper: ((PeerMessage) -> PeerMessage?)?
+
   public internal(set) var traffic = Traffic()
   /// When it was started last.
   public internal(set) var started = Instant.zero

@@ -30,10 +30,18 @@ public final class Recorder: Observer {
   public private(set) var sessions: [SessionReport] = []
   public private(set) var rejections: [Membership.Rejection: Int] = [:]
   public private(set) var overBudget = 0
+  /// Sketches that led nowhere.
+  public private(set) var fallbacks = 0
   /// Of reconciliation, sent by anyone, without the changesets.
   public private(set) var reconciliationBytes = 0
   /// The largest datagram, without headers.
   public private(set) var largestDatagram = 0
+  /// Of a peer: what it may send at once, and a second (`PeerConfiguration.gossipBudget`); changesets
+  /// that another peer asked for have a budget of their own.
+  public var budget = ByteBudget.Limit(bytesPerSecond: 65_536, burst: 1_048_576)
+  /// What each machine has left of it, and who had too little at some time.
+  private var purses: [ByteBudget] = []
+  private var overspent: Set<Int> = []
   /// Bytes of each machine in the present second, and the most in any.
   private var second: [Int32] = []
   private var window: Int64 = 0
@@ -54,6 +62,8 @@ public final class Recorder: Observer {
   public func forgetTransitions() { transitions = [] }
 
   public func restartPeak() { (peakBytes, second) = (0, second.map { _ in 0 }) }
+
+  public var peersOverBudget: Int { overspent.count }
 
   public var falseEvictions: Int { transitions.count { $0.to == .dead && $0.isFalse } }
 
@@ -88,6 +98,7 @@ public final class Recorder: Observer {
       case .event(.membership(.rejected(_, let reason))): rejections[reason, default: 0] += 1
       case .event(.sync(.sessionEnded(let report))): sessions.append(report)
       case .event(.sync(.overBudget)): overBudget += 1
+      case .event(.sync(.fellBack)): fallbacks += 1
       default: break
       }
     }
@@ -135,6 +146,10 @@ public final class Recorder: Observer {
     for case .sync(let message) in messages where message.isReconciliation {
       reconciliationBytes += message.controlSize
     }
+    let asked = messages.reduce(0) { sum, message in
+      if case .sync(.delivery) = message { sum + message.encodedSize } else { sum }
+    }
+    spend(bytes - asked, from, simulation.now)
     guard !spreads.isEmpty else { return }
     for message in messages {
       switch message {
@@ -147,6 +162,11 @@ public final class Recorder: Observer {
 
   private func copy(_ changesets: [Changeset]) {
     for changeset in changesets { spreads[changeset.id]?.copies += 1 }
+  }
+
+  private func spend(_ bytes: Int, _ machine: Int, _ now: Instant) {
+    while purses.count <= machine { purses.append(ByteBudget(budget, now: now)) }
+    if !purses[machine].take(bytes, now: now) { overspent.insert(machine) }
   }
 
   private func count(_ bytes: Int, _ machine: Int, _ now: Instant) {

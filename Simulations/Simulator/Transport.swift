@@ -59,8 +59,12 @@ extension Simulation {
 
   func perform(_ effect: Peer.Effect, of machine: Machine) {
     switch effect {
-    case .datagram(let to, let messages): sendDatagram(messages, from: machine, to: to)
-    case .frame(let to, let message): sendFrame(message, from: machine, to: to)
+    case .datagram(let to, let messages):
+      let said = machine.tamper.map { messages.compactMap($0) } ?? messages
+      if !said.isEmpty { sendDatagram(said, from: machine, to: to) }
+    case .frame(let to, let message):
+      let said = machine.tamper.map { $0(message) } ?? message
+      if let said { sendFrame(said, from: machine, to: to) }
     case .probeStream(let to): sendFrame(.streamPing(0), from: machine, to: to)
     case .contactSeed(let address, _): contact(address, from: machine)
     case .store(let changesets): write(changesets, on: machine)
