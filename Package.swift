@@ -150,10 +150,10 @@ let package = Package(
     .executableTarget(
       name: "starling-sim",
       dependencies: [
-        "Base", "Peer", "Membership", "Replication", "Simulator",
+        "Base", "Peer", "Membership", "Replication", "Runtime", "Simulator", "Wire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "Simulations", exclude: ["README.md", "Simulator", "Mutants"],
-      sources: ["starling-sim", "Scenarios"], swiftSettings: settings),
+      sources: ["starling-sim", "Scenarios"], swiftSettings: settings, linkerSettings: executable),
     // Hostile input for every decoder (`deploy/fuzz`), and how fast the state is.
     .executableTarget(
       name: "starling-fuzz",

@@ -9,7 +9,7 @@ extension Scenario {
     name: "absent30d", summary: "a cluster returns after 30 days; deleted registers stay deleted",
     nodes: 4
   ) { parameters in
-    let fleet = Fleet("absent30d", seed: parameters.seed, nodes: parameters.nodes)
+    let fleet = Fleet("absent30d", parameters)
     let simulation = fleet.simulation
     fleet.settle(extra: .seconds(10))
     for number in 0..<20 {

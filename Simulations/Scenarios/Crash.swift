@@ -7,7 +7,7 @@ extension Scenario {
   static let crash = Scenario(
     name: "crash", summary: "one peer dies at a random moment", nodes: 1_000
   ) { parameters in
-    let fleet = Fleet("crash", seed: parameters.seed, nodes: parameters.nodes)
+    let fleet = Fleet("crash", parameters)
     fleet.settle(extra: .seconds(20))
     fleet.run(for: .milliseconds(fleet.random(1_000)))
     let victim = fleet.random(parameters.nodes)

@@ -9,7 +9,7 @@ extension Scenario {
   static let forge = Scenario(
     name: "forge", summary: "a member spreads forged, replayed and stale evidence", nodes: 60
   ) { parameters in
-    let fleet = Fleet("forge", seed: parameters.seed, nodes: parameters.nodes)
+    let fleet = Fleet("forge", parameters)
     fleet.settle()
     let simulation = fleet.simulation
     let liar = simulation.machines[0]

@@ -6,7 +6,7 @@ extension Scenario {
   static let heal = Scenario(
     name: "heal", summary: "a third is cut off for a minute (--seconds 86400: a day)", nodes: 60
   ) { parameters in
-    let fleet = Fleet("heal", seed: parameters.seed, nodes: parameters.nodes)
+    let fleet = Fleet("heal", parameters)
     fleet.settle()
     let third = parameters.nodes / 3
     fleet.simulation.partition { $0 < third ? 1 : 0 }

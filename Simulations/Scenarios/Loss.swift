@@ -8,7 +8,7 @@ extension Scenario {
   static let oneway = Scenario(
     name: "oneway", summary: "two peers lose 80 % of what they send, for a minute", nodes: 60
   ) { parameters in
-    let fleet = Fleet("oneway", seed: parameters.seed, nodes: parameters.nodes)
+    let fleet = Fleet("oneway", parameters)
     fleet.settle()
     for index in 0..<2 { fleet.simulation.network.egressLoss[index] = parameters.loss ?? 0.8 }
     fleet.measureBytes { fleet.run(for: .seconds(parameters.seconds ?? 60)) }
@@ -24,7 +24,7 @@ extension Scenario {
   static let loss30 = Scenario(
     name: "loss30", summary: "30 % loss on every link for ten minutes", nodes: 60
   ) { parameters in
-    let fleet = Fleet("loss30", seed: parameters.seed, nodes: parameters.nodes)
+    let fleet = Fleet("loss30", parameters)
     fleet.settle()
     fleet.simulation.network.loss = parameters.loss ?? 0.3
     fleet.measureBytes { fleet.run(for: .seconds(parameters.seconds ?? 600)) }

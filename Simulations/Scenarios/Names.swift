@@ -10,7 +10,7 @@ extension Scenario {
     name: "names", summary: "endpoints of a dead cluster leave DNS and return; a peer acts alone",
     nodes: 24
   ) { parameters in
-    let fleet = Fleet("names", seed: parameters.seed, nodes: parameters.nodes)
+    let fleet = Fleet("names", parameters)
     let simulation = fleet.simulation
     let invariants = Invariants()
     let slices = SliceInvariants(invariants)

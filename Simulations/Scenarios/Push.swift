@@ -7,7 +7,7 @@ extension Scenario {
   static let push = Scenario(
     name: "push", summary: "ten changes, each pushed to a random peer, at 5 % loss", nodes: 1_000
   ) { parameters in
-    let fleet = Fleet("push", seed: parameters.seed, nodes: parameters.nodes)
+    let fleet = Fleet("push", parameters)
     fleet.settle(extra: .seconds(parameters.seconds ?? 300))
     fleet.simulation.network.loss = parameters.loss ?? 0.05
     fleet.run(for: .seconds(5))

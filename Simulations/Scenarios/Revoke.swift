@@ -10,10 +10,10 @@ extension Scenario {
     name: "revoke", summary: "a revoked admin backdates its writes in half of a partition",
     nodes: 30
   ) { parameters in
-    let fleet = Fleet("revoke", seed: parameters.seed, nodes: parameters.nodes)
+    let fleet = Fleet("revoke", parameters)
     fleet.settle()
     let simulation = fleet.simulation
-    let admin = SimulatedCrypto.signer(1_000_000 + parameters.seed)
+    let admin = simulation.world.signer(1_000_000 + parameters.seed)
     let grant = fleet.set.byRoot(
       grant: Grant(subject: admin.publicKey, capabilities: [.slice("*")]),
       at: simulation.wallMilliseconds)

@@ -6,9 +6,7 @@ extension Scenario {
   static let storm = Scenario(
     name: "storm", summary: "all peers join at once", nodes: 1_000
   ) { parameters in
-    let fleet = Fleet(
-      "storm", seed: parameters.seed, nodes: parameters.nodes, spread: .milliseconds(100),
-      knowsItself: false)
+    let fleet = Fleet("storm", parameters, spread: .milliseconds(100), knowsItself: false)
     fleet.measureBytes {
       let took = fleet.time(within: .seconds(60), every: .milliseconds(50)) {
         fleet.simulation.running.count == parameters.nodes && fleet.isAccurate

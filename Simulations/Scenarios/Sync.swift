@@ -48,8 +48,9 @@ extension Scenario {
 
 extension Fleet {
   fileprivate static func pair(_ parameters: Scenario.Parameters, _ name: String) -> Fleet {
-    let common = Int(parameters.seconds ?? 100_000)
-    let fleet = Fleet(name, seed: parameters.seed, nodes: 2, common: common)
+    var parameters = parameters
+    parameters.nodes = 2
+    let fleet = Fleet(name, parameters, common: Int(parameters.seconds ?? 100_000))
     fleet.settle(extra: .seconds(10))
     return fleet
   }

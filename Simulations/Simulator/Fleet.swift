@@ -5,7 +5,8 @@ public import Replication
 
 /// A ClusterSet of many one-peer clusters over the world, with what scenarios do to it.
 public final class Fleet {
-  public var set = SimulatedClusterSet()
+  public var set: SimulatedClusterSet
+  public let world: World
   public let simulation: Simulation
   public let recorder = Recorder()
   public var figures: Figures
@@ -22,23 +23,27 @@ public final class Fleet {
   ///     having to find one another.
   public init(
     _ scenario: String, seed: UInt64, nodes: Int, lan: Bool = false, common: Int = 0,
-    starts: Bool = true, spread: Duration = .seconds(1), knowsItself: Bool = true
+    starts: Bool = true, spread: Duration = .seconds(1), knowsItself: Bool = true,
+    world: World = .quick
   ) {
+    self.world = world
+    var set = SimulatedClusterSet(world)
     self.knowsItself = knowsItself
     var network = NetworkModel()
     if !lan {
       network.jitter = .microseconds(300)
       network.jitterShare = 0.05
     }
-    simulation = Simulation(seed: seed, options: network)
+    simulation = Simulation(seed: seed, options: network, world: world)
     figures = Figures(scenario: scenario, seed: seed, nodes: nodes)
     rng = simulation.streams.stream("scenario")
     let configurations = (1...UInt64(nodes)).map { set.addCluster($0, seed: seed) }
     set.fill(registers: common)
-    let state = Self.state(set)
+    self.set = set
+    let state = Self.state(set, world.crypto)
     // A signed record of each, as the peer makes it when it starts.
-    let records = knowsItself ? configurations.map { Self.record($0, state) } : []
-    let groundwork = Groundwork(state, crypto: SimulatedCrypto.crypto, records: records)
+    let records = knowsItself ? configurations.map { Self.record($0, state, world) } : []
+    let groundwork = Groundwork(state, crypto: world.crypto, records: records)
     for (index, configuration) in configurations.enumerated() {
       simulation.add(
         configuration, disk: [], region: lan ? nil : index % Regions.all.count, starts: false)
@@ -52,9 +57,9 @@ public final class Fleet {
   }
 
   private static func record(
-    _ configuration: PeerConfiguration, _ state: ReplicatedState
+    _ configuration: PeerConfiguration, _ state: ReplicatedState, _ world: World
   ) -> MemberRecord {
-    Peer(configuration, state: state, crypto: SimulatedCrypto.crypto).membership.record
+    Peer(configuration, state: state, crypto: world.crypto).membership.record
   }
 
   /// What all disks hold; one dictionary shared by all.
@@ -64,8 +69,8 @@ public final class Fleet {
   private func keepHistory(on machine: Machine) { machine.disk.common = history }
 
   /// All that the fleet begins with, judged once: copies share their storage.
-  private static func state(_ set: SimulatedClusterSet) -> ReplicatedState {
-    var state = ReplicatedState(genesis: set.genesis, crypto: SimulatedCrypto.crypto)
+  private static func state(_ set: SimulatedClusterSet, _ crypto: Crypto) -> ReplicatedState {
+    var state = ReplicatedState(genesis: set.genesis, crypto: crypto)
     var changes = StateChanges()
     let now = Now(instant: .zero, wallMilliseconds: Simulation.epochMilliseconds)
     state.load(set.history, now: now, changes: &changes)

@@ -13,6 +13,8 @@ public final class Machine {
   /// Raised by every crash: what was on its way within an earlier life is dropped.
   var life: Int32 = 0
   var wakeAt = Instant.distantFuture
+  /// When its packets are looked after, where messages travel as bytes.
+  var pollAt = Instant.distantFuture
   /// When its peer has something to do.
   var due = Instant.distantFuture
   /// Until then it stands still; what arrives waits.

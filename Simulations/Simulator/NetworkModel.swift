@@ -1,7 +1,7 @@
 internal import Base
 
 /// The links between machines: how long a packet takes, whether it gets there, and what else happens
-/// to it. A corrupted packet fails its seal and is as good as lost, so `loss` stands for both.
+/// to it. Where messages travel as values, `loss` stands for corrupted packets too.
 public struct NetworkModel: Sendable {
   /// One way, where machines have no region.
   public var delay: Duration = .milliseconds(5)
@@ -13,6 +13,8 @@ public struct NetworkModel: Sendable {
   public var loss = 0.0
   /// Share of datagrams that arrive twice.
   public var duplication = 0.0
+  /// Share of datagrams in which a bit is turned over, where they travel as bytes.
+  public var corruption = 0.0
   /// Share of datagrams held up, and for how long at most: others overtake them.
   public var reordering = 0.0
   public var holdUp: Duration = .milliseconds(100)
@@ -82,6 +84,15 @@ public struct NetworkModel: Sendable {
   }
 
   mutating func isDuplicated() -> Bool { rng.happens(duplication) }
+
+  mutating func isCorrupted() -> Bool { corruption > 0 && rng.happens(corruption) }
+
+  mutating func corrupted(_ bytes: [UInt8]) -> [UInt8] {
+    guard !bytes.isEmpty else { return bytes }
+    var out = bytes
+    out[rng.below(out.count)] ^= 1 << UInt8(rng.below(8))
+    return out
+  }
 
   /// One way, with jitter.
   mutating func travel(_ from: Int, _ to: Int) -> Int64 {

@@ -5,51 +5,19 @@ public import Replication
 /// A ClusterSet with one root key and any number of one-peer clusters, ready to be simulated.
 public struct SimulatedClusterSet {
   public let root: Signer
+  private let world: World
   public let genesis: Genesis
   /// Admissions and records of all clusters: what every member holds after it joined.
   public private(set) var history: [Changeset] = []
   private var clock: UInt64 = Simulation.epochMilliseconds - 1_000_000
 
-  public init() {
-    root = SimulatedCrypto.signer(0)
+  public init(_ world: World = .quick) {
+    self.world = world
+    root = world.signer(0)
     genesis = Genesis(
-      id: SimulatedCrypto.digest([9]), bytes: [9], name: "simulated",
+      id: world.crypto.sha256([9]), bytes: [9], name: "simulated",
       root: RootKeys(keys: [root.publicKey], threshold: 1), zones: ["slice.local"],
       createdMilliseconds: Simulation.epochMilliseconds - 1_000_000)
-  }
-
-  /// Stands in for the wire format: every field that counts goes into the body.
-  public static func seal(_ draft: Changeset) -> Changeset {
-    var out = draft
-    var writer = ByteWriter(reserving: 256)
-    writer.bytes32(draft.clusterSet)
-    writer.raw(draft.scope.description.utf8)
-    writer.bytes32(draft.under)
-    writer.bytes32(draft.author)
-    writer.u64(draft.time.rawValue)
-    for write in draft.writes {
-      writer.text(write.path)
-      writer.text("\(write.value ?? .null)")
-      writer.u64(write.counter)
-      for entry in write.context.entries {
-        writer.bytes32(entry.author)
-        writer.u64(entry.counter)
-      }
-    }
-    if let grant = draft.grant {
-      writer.bytes32(grant.subject)
-      for capability in grant.capabilities { writer.text(capability.description) }
-      writer.u8(UInt8(clamping: grant.delegationDepth))
-    }
-    for floor in draft.floors {
-      writer.bytes32(floor.grant)
-      writer.u64(floor.time.rawValue)
-      for id in floor.keep { writer.bytes32(id) }
-    }
-    writer.text(draft.message)
-    out.body = writer.bytes
-    out.id = SimulatedCrypto.digest(out.signedBytes)
-    return out
   }
 
   /// A changeset by the root, sealed and signed.
@@ -67,7 +35,7 @@ public struct SimulatedClusterSet {
     grant: Grant? = nil, floors: [Floor] = [], at milliseconds: UInt64 = 0
   ) -> Changeset {
     clock = max(clock + 1, milliseconds)
-    var changeset = Self.seal(
+    var changeset = world.seal(
       Changeset(
         id: .zero, body: [], endorsements: [], clusterSet: genesis.id, scope: scope,
         under: grantID, author: signer.publicKey, time: HybridTime(milliseconds: clock),
@@ -89,7 +57,7 @@ public struct SimulatedClusterSet {
   public func signedApart(
     by signer: Signer, under grantID: Digest, writes: [Write], at milliseconds: UInt64
   ) -> Changeset {
-    var changeset = Self.seal(
+    var changeset = world.seal(
       Changeset(
         id: .zero, body: [], endorsements: [], clusterSet: genesis.id, under: grantID,
         author: signer.publicKey, time: HybridTime(milliseconds: milliseconds), writes: writes))
@@ -116,7 +84,7 @@ public struct SimulatedClusterSet {
   /// - Parameter seed: of the run, so that the peers of two runs choose differently.
   public mutating func addCluster(_ number: UInt64, seed: UInt64 = 0) -> PeerConfiguration {
     let name = "c\(number)"
-    let signer = SimulatedCrypto.signer(number + 1)
+    let signer = world.signer(number + 1)
     let address = "\(name):7946"
     history.append(
       byRoot(
@@ -138,6 +106,6 @@ public struct SimulatedClusterSet {
         ]))
     return PeerConfiguration(
       genesis: genesis, cluster: name, signer: signer, bootEpoch: 1, addresses: [address],
-      seed: number &* 7919 &+ seed &* 0x9e37_79b9_7f4a_7c15, seal: Self.seal)
+      seed: number &* 7919 &+ seed &* 0x9e37_79b9_7f4a_7c15, seal: world.seal)
   }
 }

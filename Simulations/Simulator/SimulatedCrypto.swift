@@ -1,4 +1,5 @@
 public import Base
+public import Replication
 
 /// Hashes and signatures that are quick, and that nobody in a simulation can forge without the
 /// signer: a signature is a keyed mix of the message with a secret that only the signer's closure
@@ -23,6 +24,40 @@ public enum SimulatedCrypto {
       }
       return signature
     }
+  }
+
+  /// Stands in for the wire format: every field that counts goes into the body.
+  public static func seal(_ draft: Changeset) -> Changeset {
+    var out = draft
+    var writer = ByteWriter(reserving: 256)
+    writer.bytes32(draft.clusterSet)
+    writer.raw(draft.scope.description.utf8)
+    writer.bytes32(draft.under)
+    writer.bytes32(draft.author)
+    writer.u64(draft.time.rawValue)
+    for write in draft.writes {
+      writer.text(write.path)
+      writer.text("\(write.value ?? .null)")
+      writer.u64(write.counter)
+      for entry in write.context.entries {
+        writer.bytes32(entry.author)
+        writer.u64(entry.counter)
+      }
+    }
+    if let grant = draft.grant {
+      writer.bytes32(grant.subject)
+      for capability in grant.capabilities { writer.text(capability.description) }
+      writer.u8(UInt8(clamping: grant.delegationDepth))
+    }
+    for floor in draft.floors {
+      writer.bytes32(floor.grant)
+      writer.u64(floor.time.rawValue)
+      for id in floor.keep { writer.bytes32(id) }
+    }
+    writer.text(draft.message)
+    out.body = writer.bytes
+    out.id = digest(out.signedBytes)
+    return out
   }
 
   private static func secret(of key: PublicKey) -> (UInt64, UInt64) {

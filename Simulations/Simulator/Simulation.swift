@@ -23,6 +23,7 @@ public final class Simulation {
   public static let epochMilliseconds: UInt64 = 1_750_000_000_000
 
   public let streams: SeedStreams
+  public let world: World
   public private(set) var machines: [Machine] = []
   public private(set) var trace = TraceHash()
   /// Inputs handled.
@@ -53,6 +54,11 @@ public final class Simulation {
   enum Event {
     case datagram(from: Int32, life: Int32, [PeerMessage])
     case frame(from: Int32, life: Int32, PeerMessage)
+    /// The same two as bytes.
+    case packet(from: Int32, life: Int32, [UInt8])
+    case framed(from: Int32, life: Int32, [UInt8])
+    /// Packets of a machine are due.
+    case poll(life: Int32)
     case stored(life: Int32, number: UInt64)
     /// The first thing said on a new connection.
     case introduction(from: Int32, life: Int32, PeerMessage)
@@ -62,7 +68,10 @@ public final class Simulation {
     case script((Simulation) -> Void)
   }
 
-  public init(seed: UInt64, options: NetworkModel = NetworkModel()) {
+  public init(
+    seed: UInt64, options: NetworkModel = NetworkModel(), world: World = .quick
+  ) {
+    self.world = world
     streams = SeedStreams(seed: seed)
     network = options
     network.rng = streams.stream("network")
@@ -95,7 +104,7 @@ public final class Simulation {
     state: ReplicatedState? = nil, starts: Bool = true
   ) -> Int {
     let index = machines.count
-    let id = SimulatedCrypto.crypto.nodeID(of: configuration.signer.publicKey)
+    let id = world.crypto.nodeID(of: configuration.signer.publicKey)
     let machine = Machine(index: index, configuration: configuration, id: id)
     machine.disk.common = Dictionary(
       disk.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
@@ -116,9 +125,10 @@ public final class Simulation {
     let state = prepared ?? load(machine)
     machine.start(
       Peer(
-        machine.configuration, state: state, crypto: SimulatedCrypto.crypto,
+        machine.configuration, state: state, crypto: world.crypto,
         groundwork: groundwork))
     machine.started = now
+    world.wire?.start(index, machine.configuration)
     for observer in observers { observer.booted(index, self) }
     handle(.start, at: index)
   }
@@ -126,7 +136,7 @@ public final class Simulation {
   private func load(_ machine: Machine) -> ReplicatedState {
     let configuration = machine.configuration
     var state = ReplicatedState(
-      genesis: configuration.genesis, crypto: SimulatedCrypto.crypto,
+      genesis: configuration.genesis, crypto: world.crypto,
       cluster: configuration.cluster)
     var changes = StateChanges()
     state.load(machine.disk.sorted, now: clock(of: machine), changes: &changes)
@@ -137,6 +147,7 @@ public final class Simulation {
     machine.stop()
     machine.life += 1
     machine.wakeAt = .distantFuture
+    machine.pollAt = .distantFuture
   }
 
   func nextSeed() -> UInt64 { machineRNG.next() }

@@ -73,11 +73,13 @@ extension Simulation {
     case .confirmed(let id, let node): confirmations[id, default: [:]][node] = now
     case .persistBootEpoch(let epoch):
       machine.disk.bootEpoch = max(machine.disk.bootEpoch, epoch)
-    case .answer, .peersChanged, .registersChanged, .event: break
+    case .peersChanged: admit(on: machine)
+    case .answer, .registersChanged, .event: break
     }
   }
 
   public func sendDatagram(_ messages: [PeerMessage], from machine: Machine, to node: NodeID) {
+    if let wire = world.wire { return send(messages, from: machine, to: node, wire) }
     let bytes = messages.reduce(Traffic.datagramOverhead) { $0 + $1.encodedSize }
     machine.traffic.datagrams += 1
     machine.traffic.datagramBytes += bytes
@@ -97,14 +99,18 @@ extension Simulation {
   }
 
   public func sendFrame(_ message: PeerMessage, from machine: Machine, to node: NodeID) {
-    let bytes = message.encodedSize + Traffic.frameOverhead
+    let framed = world.wire?.frame(message, from: machine.index)
+    let bytes = (framed?.count ?? message.encodedSize) + Traffic.frameOverhead
     machine.traffic.frames += 1
     machine.traffic.streamBytes += bytes
     guard let to = indices[node] else { return }
     for observer in observers {
       observer.sent([message], bytes: bytes, from: machine.index, to: to, isStream: true, self)
     }
-    let event = Event.frame(from: Int32(machine.index), life: machines[to].life, message)
+    let (from, life) = (Int32(machine.index), machines[to].life)
+    let event: Event =
+      framed.map { .framed(from: from, life: life, $0) }
+      ?? .frame(from: from, life: life, message)
     guard let at = streamArrival(from: machine.index, to: to, bytes: bytes) else { return }
     queue.add(event, for: to, at: at)
   }
@@ -124,7 +130,7 @@ extension Simulation {
       let proof = machine.process?.peer.introduction,
       let at = streamArrival(from: machine.index, to: to, bytes: 4_096)
     else { return }
-    let message = PeerMessage.introduce(proof)
+    let message = throughWire(.introduce(proof), from: machine)
     machine.traffic.frames += 1
     machine.traffic.streamBytes += message.encodedSize + Traffic.frameOverhead
     queue.add(
@@ -142,6 +148,17 @@ extension Simulation {
       guard machine.life == life else { return }
       receive([message], from: Int(from), at: machine)
       if case .introduce = message { introduceBack(machine, to: Int(from)) }
+    case .packet(let from, let life, let bytes):
+      guard machine.life == life else { return }
+      unpack(bytes, from: Int(from), at: machine)
+    case .framed(let from, let life, let bytes):
+      guard machine.life == life else { return }
+      for message in world.wire?.messages(ofFrame: bytes) ?? [] {
+        perform(.frame(from: from, life: life, message), at: machine)
+      }
+    case .poll(let life):
+      guard machine.life == life else { return }
+      poll(machine)
     case .stored(let life, let number):
       guard machine.life == life else { return }
       stored(number, at: machine)
@@ -158,7 +175,7 @@ extension Simulation {
     }
   }
 
-  private func receive(_ messages: [PeerMessage], from: Int, at machine: Machine) {
+  func receive(_ messages: [PeerMessage], from: Int, at machine: Machine) {
     if let program = machine.program { return program(self, machines[from].id, messages) }
     handle(.received(from: machines[from].id, messages), at: machine.index)
   }
@@ -182,6 +199,7 @@ extension Simulation {
   }
 
   private func answer(_ message: PeerMessage, from machine: Machine, to other: Int) {
+    let message = throughWire(message, from: machine)
     let bytes = message.encodedSize + Traffic.frameOverhead
     machine.traffic.frames += 1
     machine.traffic.streamBytes += bytes

@@ -13,6 +13,8 @@ struct Run: ParsableCommand {
   @Option(help: "Share of packets lost, where the scenario has loss.") var loss: Double?
   @Option(help: "How long its main part lasts, where that can be chosen.") var seconds: Double?
   @Option(help: "Writes a page about the last seed's run.") var report: String?
+  @Flag(help: "Sends every message through the daemon's codec and seals, with real keys.")
+  var wire = false
   @Flag(help: "Prints one JSON object.") var json = false
 
   func validate() throws {
@@ -30,7 +32,9 @@ struct Run: ParsableCommand {
       let clock = ContinuousClock()
       let (began, core) = (clock.now, CoreClock.seconds)
       let fleet = chosen.run(
-        .init(seed: number, nodes: nodes ?? chosen.nodes, loss: loss, seconds: seconds))
+        .init(
+          seed: number, nodes: nodes ?? chosen.nodes, loss: loss, seconds: seconds,
+          world: wire ? DaemonWire.world() : .quick))
       var figures = fleet.finish()
       figures.realSeconds = Double((clock.now - began).components.seconds)
       figures.realSeconds += Double((clock.now - began).components.attoseconds) * 1e-18
