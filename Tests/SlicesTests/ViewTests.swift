@@ -51,7 +51,7 @@ import Testing
     world.set("slice/blue/member/a", ["namespaces": [5]])
     let changed = view.update(
       paths: ["slice/blue/dns", "slice/blue/member/a"], from: world.table)
-    #expect(changed == ["blue"])
+    #expect(changed.slices == ["blue"])
     let slice = try #require(view.slices["blue"])
     #expect(slice.dns.policy == .all && slice.isActive("a"))
     #expect(slice.problems.map(\.path) == ["slice/blue/dns", "slice/blue/member/a"])
@@ -170,6 +170,7 @@ import Testing
     var rng = SeededGenerator(seed: 3)
     var world = World()
     var view = world.view
+    var rebuilt = view
     let values: [(String, Scope, [Value?])] = [
       ("slice/blue", .clusterset, [["cidr": "10.11.0.0/16"], ["cidr": "10.12.0.0/16"], nil]),
       ("slice/green", .clusterset, [["cidr": "10.11.0.0/17"], nil]),
@@ -190,15 +191,39 @@ import Testing
       ),
       (
         "slice/blue/export/a/shop/db/0", .slice("blue"),
-        [["endpoints": [["address": "10.11.16.20"]]], nil]
+        [["endpoints": [["address": "10.11.16.20"]]], ["endpoints": 3], nil]
       ),
+      (
+        "slice/blue/export/a/shop/db/2", .slice("blue"),
+        [["endpoints": [["address": "10.11.16.21"], ["address": "10.99.0.1"]]], nil]
+      ),
+      (
+        "slice/blue/export/b/shop/db", .slice("blue"),
+        [["ports": [["port": 81]], "aliases": ["orders"], "created": 1], [:], nil]
+      ),
+      (
+        "slice/blue/export/b/shop/web", .slice("blue"),
+        [["aliases": ["orders", "front"]], ["type": 7], nil]
+      ),
+      ("slice/blue/export/b/pay/web", .slice("blue"), [[:], nil]),
     ]
-    for _ in 0..<2000 {
-      guard let (path, scope, choices) = values.randomElement(using: &rng) else { continue }
-      world.set(path, choices.randomElement(using: &rng) ?? nil, in: scope)
-      view.update(paths: [path], from: world.table)
-      let fresh = world.view
-      #expect(view.slices == fresh.slices && view.clusters == fresh.clusters)
+    for _ in 0..<1500 {
+      var paths: [String] = []
+      for _ in 0..<Int.random(in: 1...3, using: &rng) {
+        guard let (path, scope, choices) = values.randomElement(using: &rng) else { continue }
+        world.set(path, choices.randomElement(using: &rng) ?? nil, in: scope)
+        paths.append(path)
+      }
+      let before = view.slices
+      let change = view.update(paths: paths, from: world.table)
+      for (name, slice) in before where !change.slices.contains(name) {
+        let touched = change.services[name] ?? []
+        for service in slice.services where !touched.contains(service.service) {
+          #expect(view.slices[name]?.service(service.service) == service)
+        }
+      }
+      rebuilt.rebuild(from: world.table)
+      #expect(view.slices == rebuilt.slices && view.clusters == rebuilt.clusters)
     }
   }
 }

@@ -62,7 +62,7 @@ final class ClusterAgent {
   /// - Parameter isPresent: whether a cluster answers. Membership stands in for the tunnels' probes,
   ///   which notice more, and sooner.
   func name(_ zones: [String], isPresent: (String) -> Bool) {
-    var reachability = Reachability(local: cluster)
+    var reachability = Reachability(local: cluster, drained: view.drained)
     for slice in view.slices(of: cluster) {
       for member in slice.members where member.cluster != cluster && isPresent(member.cluster) {
         reachability.reachable.insert(member.cluster)

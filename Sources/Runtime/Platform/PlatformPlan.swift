@@ -113,7 +113,7 @@ struct PlatformMemory: Sendable {
   /// By tunnel probes where there is a tunnel; membership alone withdraws nothing, it decides only
   /// where no tunnel is meant to be.
   func reachability(of slice: SliceView, _ peer: Peer, cluster: String) -> Reachability {
-    var out = Reachability(local: cluster)
+    var out = Reachability(local: cluster, drained: view.drained)
     let tunnelled = hasTunnels && slice.network?.overlay != SliceOverlay.none
     for member in slice.members where member.cluster != cluster {
       let isPresent = peer.admitted.values.contains {

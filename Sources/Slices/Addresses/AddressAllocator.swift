@@ -125,9 +125,15 @@ public struct AddressAllocator: Hashable, Sendable {
   }
 
   /// Releases the endpoints that are gone; nodes and services stay.
-  public mutating func releaseEndpoints(except keys: Set<Key>) {
-    for key in allocations.keys {
-      if case .endpoint = key, !keys.contains(key) { release(key) }
+  ///
+  /// - Parameter services: of these only; `nil`: of all.
+  public mutating func releaseEndpoints(
+    of services: Set<ServiceName>? = nil, except keys: Set<Key>
+  ) {
+    let gone = allocations.keys.filter { key in
+      guard case .endpoint(let service, _) = key else { return false }
+      return services?.contains(service) != false && !keys.contains(key)
     }
+    for key in gone { release(key) }
   }
 }

@@ -19,6 +19,8 @@ public struct ClusterAdmission: Hashable, Sendable {
   public var location: Location?
   /// Namespaces that this cluster lets take part in slices; `nil`: every one but the system's.
   public var consent: [String]?
+  /// Its endpoints get no new flows anywhere; what is established goes on.
+  public var isDrained: Bool
 
   /// Degrees. Shown and used for nothing else: *nearest* goes by measured RTT.
   public struct Location: Hashable, Sendable {
@@ -34,11 +36,13 @@ public struct ClusterAdmission: Hashable, Sendable {
   }
 
   public init(
-    labels: [String: String] = [:], location: Location? = nil, consent: [String]? = nil
+    labels: [String: String] = [:], location: Location? = nil, consent: [String]? = nil,
+    isDrained: Bool = false
   ) {
     self.labels = labels
     self.location = location
     self.consent = consent
+    self.isDrained = isDrained
   }
 }
 
@@ -50,6 +54,7 @@ extension ClusterAdmission {
     let errors = FieldErrors()
     var reader = FieldReader(value, at: "", errors: errors)
     labels = reader.textMap("labels", limit: SlicePlacement.entryLimit)
+    isDrained = reader.bool("drained") ?? false
     if var map = reader.map("location") {
       let latitude = Self.degrees("latitude", 90, &map)
       let longitude = Self.degrees("longitude", 180, &map)
@@ -90,6 +95,7 @@ extension ClusterAdmission {
         ["latitude": .string(location.latitude), "longitude": .string(location.longitude)])
     }
     if let consent { writer.put("consent", .list(consent.map { .string($0) })) }
+    if isDrained { writer.put("drained", .bool(true)) }
     return writer.value
   }
 }

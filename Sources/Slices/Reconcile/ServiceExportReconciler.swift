@@ -23,14 +23,16 @@ public enum ServiceExportReconciler {
   ///     are missing and lose the endpoints that are gone. To be persisted before `writes` are sent.
   ///   - source: the registers as they are: what is the same is not written again, and a shard keeps
   ///     its endpoints, so that one changed endpoint costs one shard.
+  ///   - services: compare only these, of which `local` has all that exist; `nil`: all.
   public static func plan(
     _ view: ClustersetView, cluster: String, local: LocalServices,
+    only services: Set<ServiceName>? = nil,
     allocators: inout [String: AddressAllocator], observed source: some RegisterSource,
     now milliseconds: UInt64
   ) -> Plan {
     var plan = Plan()
     let slices = view.slices(of: cluster).filter { $0.isActive(cluster) }
-    prepare(&allocators, slices, cluster, local)
+    prepare(&allocators, slices, cluster, local, services)
     var desired: [String: [ServiceExport]] = [:]
     for service in local.services {
       guard let wanted = service.export else { continue }
@@ -50,7 +52,7 @@ public enum ServiceExportReconciler {
     }
     for slice in slices {
       var writer = ExportWriter(slice: slice.name, cluster: cluster, source: source)
-      writer.write(desired[slice.name] ?? [], now: milliseconds)
+      writer.write(desired[slice.name] ?? [], only: services, now: milliseconds)
       plan.writes += writer.writes
     }
     plan.writes.sort { ($0.scope, $0.path) < ($1.scope, $1.path) }
@@ -60,7 +62,7 @@ public enum ServiceExportReconciler {
 
   private static func prepare(
     _ allocators: inout [String: AddressAllocator], _ slices: [SliceView], _ cluster: String,
-    _ local: LocalServices
+    _ local: LocalServices, _ services: Set<ServiceName>?
   ) {
     for slice in slices {
       guard let block = slice.member(cluster)?.block else { continue }
@@ -72,7 +74,7 @@ public enum ServiceExportReconciler {
           keys.insert(.endpoint(service.service, endpoint.name))
         }
       }
-      allocator.releaseEndpoints(except: keys)
+      allocator.releaseEndpoints(of: services, except: keys)
       allocators[slice.name] = allocator
     }
   }
@@ -163,7 +165,7 @@ private struct ExportWriter<Source: RegisterSource> {
     self.source = source
   }
 
-  mutating func write(_ exports: [ServiceExport], now: UInt64) {
+  mutating func write(_ exports: [ServiceExport], only services: Set<ServiceName>?, now: UInt64) {
     var wanted: Set<String> = []
     for var export in exports {
       let path = SlicePath.export(slice: slice, cluster: cluster, service: export.service).text
@@ -177,9 +179,20 @@ private struct ExportWriter<Source: RegisterSource> {
       wanted.insert(path)
       writeShards(of: export, &wanted)
     }
-    let prefix = "slice/\(slice)/export/\(cluster)/"
-    for path in source.paths(withPrefix: prefix, in: scope) where !wanted.contains(path) {
+    for path in present(services) where !wanted.contains(path) {
       writes.append(RegisterWrite(scope: scope, path: path, value: nil))
+    }
+  }
+
+  /// Registers of exports and their shards that exist.
+  private func present(_ services: Set<ServiceName>?) -> [String] {
+    guard let services else {
+      return source.paths(withPrefix: "slice/\(slice)/export/\(cluster)/", in: scope)
+    }
+    return services.sorted().flatMap { service in
+      let path = SlicePath.export(slice: slice, cluster: cluster, service: service).text
+      let own = source.register(path, in: scope) == nil ? [] : [path]
+      return own + source.paths(withPrefix: path + "/", in: scope)
     }
   }
 

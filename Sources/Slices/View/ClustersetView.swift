@@ -25,6 +25,11 @@ public struct ClustersetView: Sendable {
     slices.values.filter { $0.member(cluster) != nil }.sorted { $0.name < $1.name }
   }
 
+  /// Clusters whose endpoints are to get no new flows.
+  public var drained: Set<String> {
+    Set(clusters.values.filter(\.admission.isDrained).map(\.name))
+  }
+
   /// Reads everything again, keeping last valid sections.
   public mutating func rebuild(from source: some RegisterSource) {
     readClusters(from: source)
@@ -38,20 +43,34 @@ public struct ClustersetView: Sendable {
 
   /// Reads what changed. `paths` are the registers that were written, set or deleted.
   ///
-  /// - Returns: the slices whose view changed, ascending.
+  /// - Returns: the slices whose view changed.
   @discardableResult
   public mutating func update(
     paths: some Sequence<String>, from source: some RegisterSource
-  ) -> [String] {
+  ) -> ViewChange {
     var touched: Set<String> = []
+    // Exports and endpoints, which change most, are read one by one.
+    var exports: [String: Set<String>] = [:]
+    var services: [String: Set<ServiceName>] = [:]
     var clustersTouched = false
-    for path in paths.compactMap({ SlicePath($0) }) {
-      if let slice = path.slice {
+    for text in paths {
+      switch SlicePath(text) {
+      case nil: continue
+      case .cluster, .clusterInfo: clustersTouched = true
+      case .export(let slice, _, let service), .exportShard(let slice, _, let service, _):
+        exports[slice, default: []].insert(text)
+        services[slice, default: []].insert(service)
+      case .slice(let slice), .section(let slice, _), .member(let slice, _),
+        .gateway(let slice, _):
         touched.insert(slice)
-      } else {
-        clustersTouched = true
       }
     }
+    for name in exports.keys where drafts[name] == nil { touched.insert(name) }
+    for name in touched {
+      exports[name] = nil
+      services[name] = nil
+    }
+    for (name, paths) in exports { drafts[name]?.update(exports: paths, from: source) }
     if clustersTouched { readClusters(from: source) }
     var structureTouched = clustersTouched
     for name in touched {
@@ -61,11 +80,18 @@ public struct ClustersetView: Sendable {
       structureTouched = structureTouched || draft?.structure != drafts[name]?.structure
       drafts[name] = draft
     }
-    let before = slices
     // Slices that share a cluster with a touched one may conflict with it now, or no longer; exports
-    // and endpoints, which change most, concern their own slice only.
-    resolve(structureTouched ? touched.union(drafts.keys) : touched)
-    return Set(before.keys).union(slices.keys).filter { before[$0] != slices[$0] }.sorted()
+    // and endpoints concern their own slice only.
+    let whole = structureTouched ? touched.union(drafts.keys).union(slices.keys) : touched
+    let before = slices.filter { whole.contains($0.key) }
+    resolve(whole)
+    for (name, services) in services where !whole.contains(name) {
+      guard let draft = drafts[name] else { continue }
+      slices[name, default: SliceView(name: name)].refresh(services, from: draft)
+    }
+    return ViewChange(
+      slices: whole.filter { before[$0] != slices[$0] },
+      services: services.filter { !whole.contains($0.key) })
   }
 
   private mutating func resolve(_ names: Set<String>) {
@@ -100,6 +126,26 @@ public struct ClustersetView: Sendable {
     }
     clusters = records
     problems = found.sorted()
+  }
+}
+
+/// What an update of the view may have changed.
+public struct ViewChange: Hashable, Sendable {
+  /// Slices that came, went or changed in any way.
+  public var slices: Set<String>
+  /// In other slices, the services that were put together again; nothing else of these slices changed
+  /// but their aliases and problems.
+  public var services: [String: Set<ServiceName>]
+
+  public init(slices: Set<String> = [], services: [String: Set<ServiceName>] = [:]) {
+    self.slices = slices
+    self.services = services
+  }
+}
+
+extension SliceView {
+  fileprivate mutating func refresh(_ services: Set<ServiceName>, from draft: SliceDraft) {
+    SliceResolver.refresh(services, of: draft, in: &self)
   }
 }
 

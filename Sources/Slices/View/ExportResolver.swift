@@ -5,13 +5,14 @@ struct ExportResolver {
   let draft: SliceDraft
   let members: [MemberView]
 
-  func resolve(into view: inout SliceView) {
+  /// - Parameter wanted: the services to put together; `nil`: all. `view` keeps the others.
+  func resolve(_ wanted: Set<ServiceName>?, into view: inout SliceView) {
     let overlay = draft.network?.section.overlay
     var exports: [ServiceExport] = []
     var paths: [ServiceKey: Int] = [:]
     let members = Dictionary(
       members.map { ($0.cluster, $0) }, uniquingKeysWith: { a, _ in a })
-    for path in draft.exports.keys.sorted() {
+    for path in exportPaths(of: wanted) {
       guard let export = draft.exports[path]?.section, let member = members[export.cluster],
         member.isActive
       else { continue }
@@ -26,7 +27,7 @@ struct ExportResolver {
       paths[ServiceKey(cluster: export.cluster, service: export.service)] = exports.count
       exports.append(export)
     }
-    for path in draft.shards.keys.sorted() {
+    for path in shardPaths(of: wanted) {
       guard case .exportShard(_, let cluster, let service, _) = SlicePath(path),
         let shard = draft.shards[path]?.section, let member = members[cluster],
         let index = paths[ServiceKey(cluster: cluster, service: service)]
@@ -55,8 +56,13 @@ struct ExportResolver {
       let block = members[exports[index].cluster]?.block
       exports[index].vips.removeAll { block?.contains($0) != true }
     }
-    view.services = ServiceImport.all(merging: exports)
-    for service in view.services {
+    let merged = ServiceImport.all(merging: exports)
+    if let wanted {
+      view.replaceServices(wanted, by: merged)
+    } else {
+      view.services = merged
+    }
+    for service in merged {
       for conflict in service.conflicts {
         for cluster in conflict.losers {
           view.problems.append(
@@ -67,7 +73,31 @@ struct ExportResolver {
         }
       }
     }
+    let hasAliases = merged.contains { !$0.aliases.isEmpty } || !view.aliases.isEmpty
+    guard wanted == nil || hasAliases || view.problems.contains(where: \.isOfAlias) else { return }
+    view.problems.removeAll(where: \.isOfAlias)
     resolveAliases(&view)
+  }
+
+  /// Ascending.
+  private func exportPaths(of wanted: Set<ServiceName>?) -> [String] {
+    guard let wanted else { return draft.exports.keys.sorted() }
+    return wanted.flatMap { service in
+      members.map { path($0.cluster, service) }.filter { draft.exports[$0] != nil }
+    }.sorted()
+  }
+
+  /// Ascending.
+  private func shardPaths(of wanted: Set<ServiceName>?) -> [String] {
+    guard let wanted else { return draft.shards.keys.sorted() }
+    var out: [String] = []
+    for service in wanted {
+      for member in members {
+        let owner = path(member.cluster, service)
+        for number in draft.shardNumbers[owner] ?? [] { out.append("\(owner)/\(number)") }
+      }
+    }
+    return out.sorted()
   }
 
   private func path(_ cluster: String, _ service: ServiceName) -> String {
@@ -99,6 +129,27 @@ struct ExportResolver {
     }
     view.aliases = holders.map { ServiceAlias(name: $0.key, service: $0.value) }
       .sorted { $0.name < $1.name }
+  }
+}
+
+extension ViewProblem {
+  fileprivate var isOfAlias: Bool { reason == .aliasConflict }
+}
+
+extension SliceView {
+  /// - Parameter new: ascending, and of `names` only.
+  fileprivate mutating func replaceServices(_ names: Set<ServiceName>, by new: [ServiceImport]) {
+    let found = Dictionary(new.map { ($0.service, $0) }, uniquingKeysWith: { a, _ in a })
+    for name in names.sorted() {
+      let index = place(of: name)
+      let isThere = index < services.count && services[index].service == name
+      switch (found[name], isThere) {
+      case (let service?, true): services[index] = service
+      case (let service?, false): services.insert(service, at: index)
+      case (nil, true): services.remove(at: index)
+      case (nil, false): continue
+      }
+    }
   }
 }
 

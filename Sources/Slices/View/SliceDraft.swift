@@ -16,6 +16,8 @@ struct SliceDraft: Sendable {
   var exports: [String: Kept<ServiceExport>] = [:]
   /// By path of the shard's register.
   var shards: [String: Kept<ExportShard>] = [:]
+  /// Numbers of an export's shards, by path of the export's register.
+  private(set) var shardNumbers: [String: Set<Int>] = [:]
   var problems: [ViewProblem] = []
 
   /// A section that was valid, with the register that it came from.
@@ -73,22 +75,42 @@ struct SliceDraft: Sendable {
 
   private mutating func readExports(_ source: some RegisterSource, _ previous: SliceDraft?) {
     for path in source.paths(withPrefix: "slice/\(name)/export/", in: .slice(name)) {
-      switch SlicePath(path) {
-      case .export(_, let cluster, let service):
-        exports[path] = keep(path, source, previous?.exports[path], in: .slice(name)) {
-          value throws(ManifestError) in
-          var export = try ServiceExport.read(value)
-          export.cluster = cluster
-          export.service = service
-          return export
-        }
-      case .exportShard:
-        shards[path] = keep(path, source, previous?.shards[path], in: .slice(name)) {
-          v throws(ManifestError) in
-          try ExportShard(v)
-        }
-      default: continue
+      readExport(path, source, previous?.exports[path], previous?.shards[path])
+    }
+  }
+
+  /// Reads again the exports and shards that were written, and nothing else: what a change costs
+  /// does not depend on how many there are.
+  mutating func update(exports paths: Set<String>, from source: some RegisterSource) {
+    problems.removeAll { paths.contains($0.path) }
+    for path in paths.sorted() { readExport(path, source, exports[path], shards[path]) }
+  }
+
+  private mutating func readExport(
+    _ path: String, _ source: some RegisterSource, _ export: Kept<ServiceExport>?,
+    _ shard: Kept<ExportShard>?
+  ) {
+    switch SlicePath(path) {
+    case .export(_, let cluster, let service):
+      exports[path] = keep(path, source, export, in: .slice(name)) {
+        value throws(ManifestError) in
+        var export = try ServiceExport.read(value)
+        export.cluster = cluster
+        export.service = service
+        return export
       }
+    case .exportShard(_, let cluster, let service, let number):
+      shards[path] = keep(path, source, shard, in: .slice(name)) { v throws(ManifestError) in
+        try ExportShard(v)
+      }
+      let owner = SlicePath.export(slice: name, cluster: cluster, service: service).text
+      if shards[path] == nil {
+        shardNumbers[owner]?.remove(number)
+        if shardNumbers[owner]?.isEmpty == true { shardNumbers[owner] = nil }
+      } else {
+        shardNumbers[owner, default: []].insert(number)
+      }
+    default: return
     }
   }
 

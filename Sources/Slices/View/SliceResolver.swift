@@ -36,9 +36,26 @@ struct SliceResolver {
         resolve(kept, draft, holders: holders, problems: &view.problems))
     }
     resolveLinks(&view)
-    ExportResolver(draft: draft, members: view.members).resolve(into: &view)
+    ExportResolver(draft: draft, members: view.members).resolve(nil, into: &view)
     view.problems.sort()
     return view
+  }
+
+  /// Puts some services of a slice together again, whose members and sections are as they were.
+  static func refresh(
+    _ services: Set<ServiceName>, of draft: SliceDraft, in view: inout SliceView
+  ) {
+    func concerns(_ problem: ViewProblem) -> Bool {
+      switch SlicePath(problem.path) {
+      case .export(_, _, let service), .exportShard(_, _, let service, _):
+        services.contains(service)
+      default: false
+      }
+    }
+    view.problems.removeAll(where: concerns)
+    view.problems += draft.problems.filter(concerns)
+    ExportResolver(draft: draft, members: view.members).resolve(services, into: &view)
+    view.problems.sort()
   }
 
   private func resolve(

@@ -34,7 +34,19 @@ public struct SliceView: Hashable, Sendable {
   public var exports: [ServiceExport] { services.flatMap(\.exports) }
 
   public func service(_ name: ServiceName) -> ServiceImport? {
-    services.first { $0.service == name }
+    let index = place(of: name)
+    return index < services.count && services[index].service == name ? services[index] : nil
+  }
+
+  /// Where a service stands among the services, or would.
+  func place(of name: ServiceName) -> Int {
+    var low = 0
+    var high = services.count
+    while low < high {
+      let middle = (low + high) / 2
+      if services[middle].service < name { low = middle + 1 } else { high = middle }
+    }
+    return low
   }
 
   /// Active members that `cluster` has a tunnel to, ascending.
