@@ -246,7 +246,7 @@ import Testing
     world.settle()
     var imported = try #require(world[.serviceImports, "web", in: "b"])
     imported.json["spec"]?["type"] = "Headless"
-    world.objects["b"]?.put(imported, .serviceImports)
+    world.put(imported, .serviceImports, in: "b")
     world.settle()
     #expect(world.actions["b"]?.map(\.kind) == [.revert])
     #expect(world[.serviceImports, "web", in: "b"]?.spec["type"] == "ClusterSetIP")
@@ -290,7 +290,7 @@ import Testing
     world.export("web", in: "a")
     var namespace = KubernetesObject(.namespaces, ObjectKey(name: "shop"))
     namespace.json["metadata"]?["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    world.objects["b"]?.put(namespace, .namespaces)
+    world.put(namespace, .namespaces, in: "b")
     world.settle()
     #expect(world.actions["b"] == [])
   }

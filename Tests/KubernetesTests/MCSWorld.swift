@@ -2,6 +2,7 @@ import Base
 import Kubernetes
 import Replication
 import Slices
+import Testing
 
 /// Clusters with objects, and the registers that they share: exports are published, imports are
 /// planned and carried out, until nothing is left to do.
@@ -14,6 +15,11 @@ struct MCSWorld {
   var consent = ExportReader.Consent.all
   var milliseconds: UInt64 = 1_790_000_000_000
   private var uids = 0
+  /// What a peer keeps between passes, to be compared with planning everything anew.
+  private var planners: [String: ServicePlanner] = [:]
+  private var views: [String: ClustersetView] = [:]
+  private var changedObjects: [String: Set<ObjectID>] = [:]
+  private var changedPaths: [String: [String]] = [:]
   private var clock: UInt64 = 1
   /// Requests of the last `settle`, by cluster.
   var actions: [String: [ObjectDiffer.Action]] = [:]
@@ -51,6 +57,7 @@ struct MCSWorld {
   mutating func apply(_ writes: [RegisterWrite]) {
     for write in writes {
       clock += 1
+      for cluster in objects.keys { changedPaths[cluster, default: []].append(write.path) }
       registers[write.path, write.scope] = write.value.map {
         Register(value: $0, time: HybridTime(milliseconds: clock))
       }
@@ -75,6 +82,13 @@ struct MCSWorld {
     if !labels.isEmpty { object.json["metadata"]?["labels"] = .texts(labels) }
     if !annotations.isEmpty { object.json["metadata"]?["annotations"] = .texts(annotations) }
     objects[cluster]?.put(object, type)
+    changedObjects[cluster, default: []].insert(ObjectID(type, key))
+  }
+
+  /// What somebody else made of an object.
+  mutating func put(_ object: KubernetesObject, _ type: ResourceType, in cluster: String) {
+    objects[cluster]?.put(object, type)
+    changedObjects[cluster, default: []].insert(ObjectID(type, object.key))
   }
 
   /// A Service with Pods, and its export.
@@ -119,11 +133,13 @@ struct MCSWorld {
   }
 
   mutating func remove(_ type: ResourceType, _ name: String, in cluster: String) {
-    objects[cluster]?.remove(ObjectID(type, ObjectKey(namespace: "shop", name: name)))
+    let id = ObjectID(type, ObjectKey(namespace: "shop", name: name))
+    objects[cluster]?.remove(id)
+    changedObjects[cluster, default: []].insert(id)
   }
 
   /// One pass of one cluster's peer.
-  private mutating func pass(_ cluster: String) -> [ObjectDiffer.Action] {
+  mutating func pass(_ cluster: String) -> [ObjectDiffer.Action] {
     guard let observed = objects[cluster] else { return [] }
     let reader = ExportReader(observed, view: view, cluster: cluster, consent: consent)
     let exports = ServiceExportReconciler.plan(
@@ -139,13 +155,88 @@ struct MCSWorld {
         local: reader.services, nowMilliseconds: milliseconds))
     let statuses = ExportStatus.desired(
       reader.findings, view, observed, cluster: cluster, now: milliseconds)
-    return ObjectDiffer.actions(
+    let actions = ObjectDiffer.actions(
       planner.desired + statuses, observed: observed,
       managed: ImportPlanner.managed(imports: .serviceImports))
+    check(cluster, reachability, against: actions, planner.addresses, plan: exports)
+    return actions
+  }
+
+  /// The peer of a cluster begins anew, knowing nothing.
+  mutating func restart(_ cluster: String) {
+    planners[cluster] = nil
+    views[cluster] = nil
+  }
+
+  /// What is planned from changes alone is what is planned from everything.
+  private mutating func check(
+    _ cluster: String, _ reachability: Reachability, against actions: [ObjectDiffer.Action],
+    _ addresses: [String: [ServiceName: [IPAddress]]], plan: ServiceExportReconciler.Plan
+  ) {
+    guard let observed = objects[cluster] else { return }
+    var planner =
+      planners[cluster] ?? ServicePlanner(.init(cluster: cluster, consent: consent))
+    if planner.configuration.consent != consent {
+      planner = ServicePlanner(.init(cluster: cluster, consent: consent))
+    }
+    var view = views[cluster] ?? ClustersetView()
+    let isNew = views[cluster] == nil
+    var change: ViewChange?
+    if isNew {
+      view.rebuild(from: registers)
+    } else {
+      change = view.update(paths: changedPaths[cluster] ?? [], from: registers)
+    }
+    planner.observe(
+      isNew ? nil : changedObjects[cluster] ?? [], in: observed, view, change,
+      reachability: ["blue": reachability])
+    let exports = planner.readExports(observed)
+    var allotted = allocators[cluster] ?? [:]
+    let again = ServiceExportReconciler.plan(
+      view, cluster: cluster, local: exports.services, only: exports.only,
+      allocators: &allotted, observed: registers, now: milliseconds)
+    #expect(again.writes.isEmpty, "all was written by the pass")
+    #expect(allotted == allocators[cluster])
+    // The full pass planned on the view before its own writes.
+    var complete = ClustersetView()
+    complete.rebuild(from: registers)
+    let found = planner.plan(observed, view, refusals: [:], now: milliseconds)
+    let full = ObjectDiffer.actions(
+      ImportPlanner(
+        complete, observed,
+        .init(
+          cluster: cluster, consent: consent, reachability: ["blue": reachability],
+          local: planner.local, nowMilliseconds: milliseconds)
+      ).desired
+        + ExportStatus.desired(
+          ExportReader(observed, view: complete, cluster: cluster, consent: consent).findings,
+          complete, observed, cluster: cluster, now: milliseconds),
+      observed: observed, managed: ImportPlanner.managed(imports: .serviceImports))
+    #expect(Set(found.map(Self.timeless)) == Set(full.map(Self.timeless)), "\(cluster)")
+    #expect(found.count == full.count)
+    #expect(
+      planner.addresses.mapValues { $0.filter { !$0.value.isEmpty } }["blue"] ?? [:]
+        == addresses["blue"] ?? [:])
+    planners[cluster] = planner
+    views[cluster] = view
+    changedObjects[cluster] = []
+    changedPaths[cluster] = []
+  }
+
+  private static func timeless(_ action: ObjectDiffer.Action) -> String {
+    var json = action.request.body.flatMap { try? JSON(parsing: $0) } ?? .null
+    let conditions = json.at("status", "conditions")?.array?.map { condition in
+      var out = condition
+      out["lastTransitionTime"] = nil
+      return out
+    }
+    if let conditions { json["status"]?["conditions"] = .array(conditions) }
+    return "\(action.id) \(action.kind) \(action.resourceVersion) \(json)"
   }
 
   /// Carries requests out as a server does that has no rules.
-  private mutating func carryOut(_ action: ObjectDiffer.Action, _ cluster: String) {
+  mutating func carryOut(_ action: ObjectDiffer.Action, _ cluster: String) {
+    changedObjects[cluster, default: []].insert(action.id)
     if action.kind == .delete {
       objects[cluster]?.remove(action.id)
       return

@@ -35,25 +35,35 @@ public struct ExportReader: Sendable {
   private let consent: Consent
   /// The slice of each namespace that takes part.
   private let slices: [String: String]
-  private var endpoints: [ObjectKey: [KubernetesObject]] = [:]
+  private let index: ServiceIndex
 
   /// - Parameter exports: ServiceExports in the version that is served.
   public init(
     _ objects: ClusterObjects, exports: ResourceType = .serviceExports, view: ClustersetView,
     cluster: String, consent: Consent
   ) {
+    let index = ServiceIndex(objects, exports: exports)
+    self.init(
+      objects, index, slices: Self.slices(objects, view, cluster, consent), consent: consent,
+      only: index.services)
+  }
+
+  /// Reads some services only.
+  ///
+  /// - Parameter slices: of each namespace that takes part.
+  public init(
+    _ objects: ClusterObjects, _ index: ServiceIndex, slices: [String: String], consent: Consent,
+    only services: some Sequence<ServiceName>
+  ) {
     self.objects = objects
-    self.exports = exports
+    self.exports = index.exports
     self.consent = consent
-    slices = Self.slices(objects, view, cluster, consent)
-    for slice in objects.all(.endpointSlices) {
-      guard let service = slice.labels[ObjectNames.serviceName],
-        slice.labels[MCS.sourceClusterLabel] == nil,
-        slice.labels[ObjectNames.endpointSliceManager] != ObjectNames.endpointSliceManagerName
-      else { continue }
-      endpoints[ObjectKey(namespace: slice.namespace, name: service), default: []].append(slice)
+    self.slices = slices
+    self.index = index
+    for service in services.sorted() {
+      let key = ObjectKey(namespace: service.namespace, name: service.name)
+      if let export = objects[ObjectID(exports, key)], !export.isTerminating { read(export) }
     }
-    for export in objects.all(exports) where !export.isTerminating { read(export) }
   }
 
   /// Namespaces that take part here, by slice of the view and by local consent.
@@ -112,7 +122,8 @@ public struct ExportReader: Sendable {
   ) -> String? {
     let key = export.key
     guard NameRules.isLabel(key.name) else { return "\(key.name) is no DNS label" }
-    let parts = endpoints[key] ?? []
+    let name = ServiceName(namespace: key.namespace, name: key.name)
+    let parts = index.endpointSlices(of: name, in: objects)
     var traits = LocalService.Traits()
     traits.createdMilliseconds = max(1, export.createdMilliseconds)
     traits.sessionAffinity = Self.sessionAffinity(service)
@@ -132,8 +143,7 @@ public struct ExportReader: Sendable {
       .map { String($0) }.filter { NameRules.isDomain($0) }
     services.services.append(
       LocalService(
-        service: ServiceName(namespace: key.namespace, name: key.name),
-        ports: Self.ports(service, parts), endpoints: Self.endpoints(parts),
+        service: name, ports: Self.ports(service, parts), endpoints: Self.endpoints(parts),
         export: .init(
           slice: slice, headless: service.spec["clusterIP"]?.string == "None",
           aliases: Array(aliases.prefix(ServiceExport.aliasLimit)),

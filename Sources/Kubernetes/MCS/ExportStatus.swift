@@ -27,6 +27,27 @@ public enum ExportStatus {
     }
   }
 
+  /// What a new status says that the old one did not: the reasons are those of the conditions.
+  static func statements(
+    _ status: JSON, _ export: KubernetesObject, _ type: ResourceType
+  ) -> Set<EventRecorder.Statement> {
+    func fact(_ condition: JSON) -> [String] {
+      ["type", "status", "reason"].map { condition[$0]?.string ?? "" }
+    }
+    let old = Set((export.status["conditions"]?.array ?? []).map(fact))
+    var out: Set<EventRecorder.Statement> = []
+    for condition in status["conditions"]?.array ?? [] where !old.contains(fact(condition)) {
+      let (name, isTrue) = (condition["type"]?.string ?? "", condition["status"] == "True")
+      // What goes well is told once, by `Ready`.
+      guard name == "Ready" ? isTrue : name == "Conflict" ? isTrue : !isTrue else { continue }
+      out.insert(
+        EventRecorder.Statement(
+          export, type, isWarning: name != "Ready", reason: condition["reason"]?.string ?? name,
+          note: condition["message"]?.string ?? ""))
+    }
+    return out
+  }
+
   private static func ready(
     _ finding: ExportReader.Finding, _ found: ServiceImport?, cluster: String, refusal: String?
   ) -> Condition {

@@ -41,8 +41,7 @@ public struct ImportPlanner: Sendable {
   private let input: Input
   private let objects: ClusterObjects
   private let own: [ServiceName: LocalService]
-  /// Imported EndpointSlices that exist, by service.
-  private var slices: [ObjectKey: [KubernetesObject]] = [:]
+  private let index: ServiceIndex
 
   /// Types that this planner makes objects of.
   public static func managed(imports: ResourceType) -> [ResourceType] {
@@ -54,10 +53,7 @@ public struct ImportPlanner: Sendable {
     self.objects = objects
     own = Dictionary(
       input.local.services.map { ($0.service, $0) }, uniquingKeysWith: { a, _ in a })
-    for slice in objects.all(.endpointSlices) where ObjectDiffer.isOurs(slice) {
-      guard let name = slice.labels[MCS.serviceNameLabel] else { continue }
-      slices[ObjectKey(namespace: slice.namespace, name: name), default: []].append(slice)
-    }
+    index = ServiceIndex(objects, imports: input.imports)
     let namespaces = ExportReader.slices(objects, view, input.cluster, input.consent)
     for slice in view.slices(of: input.cluster) where slice.isActive(input.cluster) {
       for service in slice.services where namespaces[service.service.namespace] == slice.name {
@@ -66,16 +62,40 @@ public struct ImportPlanner: Sendable {
     }
   }
 
+  /// Plans some services only.
+  ///
+  /// - Parameter namespaces: the slice of each that takes part.
+  init(
+    _ view: ClustersetView, _ objects: ClusterObjects, _ index: ServiceIndex, _ input: Input,
+    namespaces: [String: String], only services: Set<ServiceName>
+  ) {
+    self.input = input
+    self.objects = objects
+    self.index = index
+    own = Dictionary(
+      input.local.services.map { ($0.service, $0) }, uniquingKeysWith: { a, _ in a })
+    for service in services.sorted() {
+      guard let slice = namespaces[service.namespace].flatMap({ view.slices[$0] }),
+        slice.isActive(input.cluster), let found = slice.service(service)
+      else { continue }
+      plan(found, in: slice)
+    }
+  }
+
   /// Families that a cluster's Services have had so far; IPv4 where nothing is known.
   public static func families(in objects: ClusterObjects) -> Set<IPAddress.Family> {
     var out: Set<IPAddress.Family> = []
     for service in objects.all(.services) where !ObjectDiffer.isOurs(service) {
-      for address in service.spec["clusterIPs"]?.array ?? [] {
-        if let address = address.string.flatMap({ IPAddress($0) }) { out.insert(address.family) }
-      }
+      out.formUnion(families(of: service))
       if out.count == 2 { break }
     }
     return out.isEmpty ? [.v4] : out
+  }
+
+  static func families(of service: KubernetesObject) -> [IPAddress.Family] {
+    (service.spec["clusterIPs"]?.array ?? []).compactMap { address in
+      address.string.flatMap { IPAddress($0) }?.family
+    }
   }
 
   /// The derived Service's name: the import's own may be taken by the local Service.
@@ -311,9 +331,10 @@ public struct ImportPlanner: Sendable {
     for family in Set(all.map(\.address.family)).union(all.isEmpty ? [.v4] : []).sorted() {
       let prefix = "\(service.name)-\(export.cluster)-\(family == .v4 ? "4" : "6")-"
       var home: [IPAddress: Int] = [:]
-      for slice in slices[ObjectKey(namespace: service.namespace, name: service.name)] ?? []
-      where slice.name.hasPrefix(prefix) {
-        guard let index = Int(slice.name.dropFirst(prefix.count)) else { continue }
+      for id in index.made(for: service) where id.type == .endpointSlices {
+        guard id.key.name.hasPrefix(prefix), let slice = objects[id],
+          let index = Int(id.key.name.dropFirst(prefix.count))
+        else { continue }
         for item in slice.json["endpoints"]?.array ?? [] {
           if let address = item["addresses"]?.array?.first?.string.flatMap({ IPAddress($0) }) {
             home[address] = index

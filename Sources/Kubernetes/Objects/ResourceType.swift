@@ -41,6 +41,16 @@ public struct ResourceType: Hashable, Comparable, Sendable, CustomStringConverti
     group: "coordination.k8s.io", plural: "leases", kind: "Lease")
   public static let events = ResourceType(
     group: "events.k8s.io", plural: "events", kind: "Event")
+  public static let networkPolicies = ResourceType(
+    group: "networking.k8s.io", plural: "networkpolicies", kind: "NetworkPolicy")
+  public static let deployments = ResourceType(
+    group: "apps", plural: "deployments", kind: "Deployment")
+  public static let podDisruptionBudgets = ResourceType(
+    group: "policy", plural: "poddisruptionbudgets", kind: "PodDisruptionBudget")
+  /// Of a cluster in its ClusterSet (KEP-2149).
+  public static let clusterProperties = ResourceType(
+    group: "about.k8s.io", version: "v1alpha1", plural: "clusterproperties",
+    kind: "ClusterProperty", isNamespaced: false)
   public static let customResourceDefinitions = ResourceType(
     group: "apiextensions.k8s.io", plural: "customresourcedefinitions",
     kind: "CustomResourceDefinition", isNamespaced: false)

@@ -35,16 +35,34 @@ public enum ObjectDiffer {
       actions += self.actions(object, observed)
     }
     for type in managed where observed.isServed(type) {
-      for object in observed.all(type) where isOurs(object) && !object.isTerminating {
-        let id = ObjectID(type, object.key)
-        guard !wanted.contains(id) else { continue }
-        actions.append(
-          Action(
-            id: id, kind: .delete, request: .delete(id, uid: object.uid),
-            resourceVersion: object.resourceVersion))
+      for object in observed.all(type) where !wanted.contains(ObjectID(type, object.key)) {
+        actions += deletion(of: object, type)
       }
     }
     return actions
+  }
+
+  /// The same of a part: `made` is all that was made for it.
+  public static func actions(
+    _ desired: [DesiredObject], observed: ClusterObjects, made: [ObjectID], mayDelete: Bool
+  ) -> [Action] {
+    var actions = actions(desired, observed: observed, managed: [])
+    guard mayDelete else { return actions }
+    let wanted = Set(desired.map(\.id))
+    for id in made where !wanted.contains(id) {
+      if let object = observed[id] { actions += deletion(of: object, id.type) }
+    }
+    return actions
+  }
+
+  private static func deletion(of object: KubernetesObject, _ type: ResourceType) -> [Action] {
+    guard isOurs(object), !object.isTerminating else { return [] }
+    let id = ObjectID(type, object.key)
+    return [
+      Action(
+        id: id, kind: .delete, request: .delete(id, uid: object.uid),
+        resourceVersion: object.resourceVersion)
+    ]
   }
 
   /// Whether it was made here.

@@ -7,6 +7,8 @@ public struct WatchConfiguration: Hashable, Sendable {
   public var fieldSelector = ""
   /// The server may not serve this type (its CRD is not installed): then there are none of it.
   public var isOptional = false
+  /// The peer may not be allowed to read it (an older role): then it does without.
+  public var mayBeForbidden = false
   /// Objects a page.
   public var pageSize = 500
   /// How long the server is asked to keep a watch open; drawn from the range, so that the watches of

@@ -232,7 +232,8 @@ public struct WatchMachine: Sendable {
   ) {
     isConnected = true
     if failure.isGone { return gone(asked: asked, now: now, effects: &effects) }
-    if failure.isNotFound, configuration.isOptional {
+    let isMissing = failure.isNotFound && configuration.isOptional
+    if isMissing || (failure.isForbidden && configuration.mayBeForbidden) {
       return notServed(now: now, effects: &effects)
     }
     effects.append(.event(.refused(failure)))

@@ -1,0 +1,269 @@
+public import Base
+public import Slices
+
+/// Keeps the plans of all services and makes anew those that a change touches: one changed endpoint
+/// costs its service, however many there are.
+///
+/// One pass is `observe`, `readExports`, `plan`. What any service's plan depends on (the view, the
+/// namespaces that take part, what can be reached) is compared with the pass before; where it differs
+/// the services concerned are planned again.
+public struct ServicePlanner: Sendable {
+  public struct Configuration: Hashable, Sendable {
+    public var cluster: String
+    public var consent: ExportReader.Consent
+    /// In the version that is served.
+    public var exports: ResourceType
+    public var imports: ResourceType
+
+    public init(
+      cluster: String, consent: ExportReader.Consent,
+      exports: ResourceType = .serviceExports, imports: ResourceType = .serviceImports
+    ) {
+      self.cluster = cluster
+      self.consent = consent
+      self.exports = exports
+      self.imports = imports
+    }
+  }
+
+  /// What is planned of one service.
+  private struct Entry: Sendable {
+    var slice: String?
+    var finding: ExportReader.Finding?
+    var local: LocalService?
+    var refusal: String?
+    var addresses: [IPAddress] = []
+    var actions: [ObjectDiffer.Action] = []
+  }
+
+  public let configuration: Configuration
+  /// The slice of each namespace that takes part.
+  public private(set) var namespaces: [String: String] = [:]
+  /// By slice: addresses of derived Services, what names resolve to in this cluster.
+  public private(set) var addresses: [String: [ServiceName: [IPAddress]]] = [:]
+  /// Slices whose `addresses` changed in the last `plan`.
+  public private(set) var readdressed: Set<String> = []
+  /// What the last `plan` changes in the state of exports, for people.
+  public private(set) var statements: [ServiceName: Set<EventRecorder.Statement>] = [:]
+  /// Services of the last `plan`.
+  public private(set) var planned: Set<ServiceName> = []
+
+  private var index: ServiceIndex
+  private var entries: [ServiceName: Entry] = [:]
+  private var unsettled: Set<ServiceName> = []
+  private var dirty: Set<ServiceName> = []
+  private var families: Set<IPAddress.Family> = []
+  private var reachability: [String: Reachability] = [:]
+  private var isWhole = true
+  private var isFirst = true
+
+  public init(_ configuration: Configuration) {
+    self.configuration = configuration
+    index = ServiceIndex(exports: configuration.exports, imports: configuration.imports)
+  }
+
+  /// Types whose absence in a bounded store would be taken for deletion.
+  var sources: [ResourceType] {
+    [.services, .endpointSlices, configuration.exports, .namespaces]
+  }
+
+  // MARK: What changed
+
+  /// - Parameters:
+  ///   - ids: objects that changed; `nil`: all may have.
+  ///   - change: of the view; `nil`: all may have.
+  ///   - reachability: by slice.
+  public mutating func observe(
+    _ ids: Set<ObjectID>?, in objects: ClusterObjects, _ view: ClustersetView,
+    _ change: ViewChange?, reachability: [String: Reachability]
+  ) {
+    let isWhole = sources.allSatisfy { objects.isComplete($0) }
+    if let ids, !isFirst, isWhole == self.isWhole {
+      dirty.formUnion(index.update(ids, in: objects))
+      noteFamilies(ids, objects)
+    } else {
+      index = ServiceIndex(
+        objects, exports: configuration.exports, imports: configuration.imports)
+      families = ImportPlanner.families(in: objects)
+      dirty.formUnion(index.services)
+      dirty.formUnion(entries.keys)
+    }
+    self.isWhole = isWhole
+    noteNamespaces(ids, objects, view, change)
+    noteView(view, change)
+    noteReachability(reachability, view)
+    isFirst = false
+  }
+
+  /// A family that Services have had stays one of the cluster's until everything is read again.
+  private mutating func noteFamilies(_ ids: Set<ObjectID>, _ objects: ClusterObjects) {
+    guard families.count < 2 else { return }
+    for id in ids where id.type == .services {
+      guard let service = objects[id], !ObjectDiffer.isOurs(service) else { continue }
+      let found = ImportPlanner.families(of: service)
+      if !families.isSuperset(of: found) {
+        families = ImportPlanner.families(in: objects)
+        dirty.formUnion(entries.keys)
+        return
+      }
+    }
+  }
+
+  private mutating func noteNamespaces(
+    _ ids: Set<ObjectID>?, _ objects: ClusterObjects, _ view: ClustersetView, _ change: ViewChange?
+  ) {
+    let mayDiffer =
+      isFirst || ids == nil || change?.slices.isEmpty != true
+      || ids?.contains { $0.type == .namespaces } == true
+    guard mayDiffer else { return }
+    let old = namespaces
+    namespaces = ExportReader.slices(
+      objects, view, configuration.cluster, configuration.consent)
+    let changed = Set(old.keys).union(namespaces.keys).filter { old[$0] != namespaces[$0] }
+    guard !changed.isEmpty else { return }
+    dirty.formUnion(index.services.filter { changed.contains($0.namespace) })
+    for slice in view.slices(of: configuration.cluster) {
+      dirty.formUnion(slice.services.map(\.service).filter { changed.contains($0.namespace) })
+    }
+    dirty.formUnion(entries.keys.filter { changed.contains($0.namespace) })
+  }
+
+  private mutating func noteView(_ view: ClustersetView, _ change: ViewChange?) {
+    let whole = change?.slices ?? Set(view.slices.keys)
+    for name in whole { dirty.formUnion(view.slices[name]?.services.map(\.service) ?? []) }
+    dirty.formUnion(
+      entries.filter { entry in
+        change == nil || entry.value.slice.map { whole.contains($0) } ?? false
+      }.keys)
+    for services in change?.services.values.map({ $0 }) ?? [] { dirty.formUnion(services) }
+  }
+
+  private mutating func noteReachability(
+    _ next: [String: Reachability], _ view: ClustersetView
+  ) {
+    for (name, slice) in view.slices {
+      func counts(_ all: [String: Reachability]) -> Reachability? {
+        // Stale clusters show in an import's status.
+        all[name].map { value in
+          var out = value.whatCounts(for: slice.dns.policy)
+          out.stale = value.stale
+          return out
+        }
+      }
+      if counts(reachability) != counts(next) {
+        dirty.formUnion(slice.services.map(\.service))
+      }
+    }
+    reachability = next
+  }
+
+  // MARK: Exports
+
+  /// What the services that changed want to export.
+  public struct Exports: Sendable {
+    public var services: LocalServices
+    /// Those that were looked at.
+    public var only: Set<ServiceName>
+    /// What is not known for lack of room may well exist: nothing may be withdrawn.
+    public var mayWithdraw: Bool
+  }
+
+  public mutating func readExports(_ objects: ClusterObjects) -> Exports {
+    let reader = ExportReader(
+      objects, index, slices: namespaces, consent: configuration.consent, only: dirty)
+    for service in dirty { entries[service, default: Entry()].finding = nil }
+    for service in dirty { entries[service]?.local = nil }
+    for finding in reader.findings {
+      let service = ServiceName(namespace: finding.export.namespace, name: finding.export.name)
+      entries[service]?.finding = finding
+    }
+    for local in reader.services.services { entries[local.service]?.local = local }
+    return Exports(services: reader.services, only: dirty, mayWithdraw: isWhole)
+  }
+
+  // MARK: Objects
+
+  /// - Parameter refusals: why services that were looked at are not exported.
+  /// - Returns: all requests that are left, of whichever pass, by service.
+  public mutating func plan(
+    _ objects: ClusterObjects, _ view: ClustersetView, refusals: [ServiceName: String],
+    now milliseconds: UInt64
+  ) -> [ObjectDiffer.Action] {
+    readdressed = []
+    planned = dirty
+    let local = LocalServices(services: dirty.compactMap { entries[$0]?.local })
+    let imports = ImportPlanner(
+      view, objects, index,
+      .init(
+        cluster: configuration.cluster, consent: configuration.consent,
+        reachability: reachability, local: local, families: families,
+        imports: configuration.imports, nowMilliseconds: milliseconds),
+      namespaces: namespaces, only: dirty)
+    let statuses = ExportStatus.desired(
+      dirty.compactMap { entries[$0]?.finding }, view, objects, cluster: configuration.cluster,
+      exports: configuration.exports, refusals: refusals, now: milliseconds)
+    var desired: [ServiceName: [DesiredObject]] = [:]
+    for object in imports.desired { desired[self.service(of: object), default: []].append(object) }
+    statements = [:]
+    for object in statuses {
+      let service = self.service(of: object)
+      desired[service, default: []].append(object)
+      if let export = objects[object.id], let status = object.status {
+        statements[service] = ExportStatus.statements(status, export, object.id.type)
+      }
+    }
+    for service in dirty {
+      entries[service]?.refusal = refusals[service]
+      place(service, imports.addresses)
+      let actions = ObjectDiffer.actions(
+        (desired[service] ?? []).filter { objects.isServed($0.id.type) }, observed: objects,
+        made: index.made(for: service), mayDelete: isWhole)
+      entries[service]?.actions = actions
+      if actions.isEmpty { unsettled.remove(service) } else { unsettled.insert(service) }
+      if actions.isEmpty, desired[service] == nil, entries[service]?.finding == nil {
+        entries[service] = nil
+      }
+    }
+    dirty = []
+    return unsettled.sorted().flatMap { entries[$0]?.actions ?? [] }
+  }
+
+  private mutating func place(
+    _ service: ServiceName, _ found: [String: [ServiceName: [IPAddress]]]
+  ) {
+    let slice = namespaces[service.namespace]
+    let new = slice.flatMap { found[$0]?[service] } ?? []
+    let old = entries[service]
+    if let name = old?.slice, name != slice, addresses[name]?[service] != nil {
+      addresses[name]?[service] = nil
+      readdressed.insert(name)
+    }
+    if let slice, addresses[slice]?[service] ?? [] != new {
+      addresses[slice, default: [:]][service] = new.isEmpty ? nil : new
+      readdressed.insert(slice)
+    }
+    entries[service]?.slice = slice
+    entries[service]?.addresses = new
+  }
+
+  /// Objects of a service carry its name, or are named as it is.
+  private func service(of object: DesiredObject) -> ServiceName {
+    let label =
+      [configuration.imports, configuration.exports].contains(object.id.type)
+      ? nil : object.object.labels[MCS.serviceNameLabel]
+    return ServiceName(namespace: object.id.key.namespace, name: label ?? object.id.key.name)
+  }
+
+  /// Why services are not exported although they ask for it, ascending.
+  public var refusals: [(service: ServiceName, reason: String)] {
+    entries.compactMap { service, entry in
+      (entry.finding?.problem ?? entry.refusal).map { (service, $0) }
+    }.sorted { $0.service < $1.service }
+  }
+
+  /// All that is exported, ascending, for whoever carries the traffic.
+  public var local: LocalServices {
+    LocalServices(
+      services: entries.compactMap(\.value.local).sorted { $0.service < $1.service })
+  }
+}
