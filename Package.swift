@@ -144,7 +144,7 @@ let package = Package(
     .target(
       name: "Simulator",
       dependencies: [
-        "Base", "Membership", "Replication", "Slices", "Naming", "Tunnel", "Peer",
+        "Base", "Membership", "Replication", "Slices", "Naming", "Tunnel", "Kubernetes", "Peer",
       ],
       path: "Simulations/Simulator", swiftSettings: settings),
     .executableTarget(

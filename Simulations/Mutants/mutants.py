@@ -182,4 +182,25 @@ MUTANTS = [
         "    let grace = max(timing.previousEpochLeast, probeTimeout * 3)",
         "    let grace = MUTANT ? Duration.zero : max(timing.previousEpochLeast, probeTimeout * 3)",
     ),
+    (
+        "kubernetes: what a new list does not name stays", "Sources/Kubernetes/Watch/WatchMachine.swift",
+        "      let isComplete = listed.allSatisfy { store[$0] != nil }",
+        "      if MUTANT { listed.formUnion(store.keys) }\n"
+        "      let isComplete = listed.allSatisfy { store[$0] != nil }",
+    ),
+    (
+        "kubernetes: a version that is gone is watched from again", "Sources/Kubernetes/Watch/WatchMachine.swift",
+        "    wait(then: .list, now: now)\n  }\n\n  private mutating func notServed",
+        "    wait(then: MUTANT ? .watch : .list, now: now)\n  }\n\n  private mutating func notServed",
+    ),
+    (
+        "kubernetes: failures are not waited for", "Sources/Kubernetes/Watch/Backoff.swift",
+        "    let doublings = min(failures, 20)",
+        "    if MUTANT { return .milliseconds(10) }\n    let doublings = min(failures, 20)",
+    ),
+    (
+        "kubernetes: a deletion within a watch is passed over", "Sources/Kubernetes/Watch/WatchMachine.swift",
+        "      if store.remove(object.key) != nil { changed.insert(object.key) }",
+        "      if !MUTANT, store.remove(object.key) != nil { changed.insert(object.key) }",
+    ),
 ]

@@ -17,7 +17,7 @@ import tempfile
 from mutants import MUTANTS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-CORES = ["Base", "Membership", "Replication", "Slices", "Naming", "Tunnel", "Peer"]
+CORES = ["Base", "Membership", "Replication", "Slices", "Naming", "Tunnel", "Kubernetes", "Peer"]
 SWITCH = """
 #if canImport(Glibc)
   import Glibc
@@ -49,26 +49,40 @@ let package = Package(
       swiftSettings: settings),
     .target(name: "Tunnel", dependencies: ["Base"], swiftSettings: settings),
     .target(
+      name: "Kubernetes", dependencies: ["Base", "Replication", "Slices"], swiftSettings: settings),
+    .target(
       name: "Simulator",
-      dependencies: ["Base", "Membership", "Replication", "Slices", "Naming", "Tunnel", "Peer"],
+      dependencies: [
+        "Base", "Membership", "Replication", "Slices", "Naming", "Tunnel", "Kubernetes", "Peer",
+      ],
       path: "Simulations/Simulator", swiftSettings: settings),
     .executableTarget(
       name: "starling-sim",
       dependencies: [
-        "Base", "Peer", "Membership", "Replication", "Simulator",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ], path: "Simulations", exclude: ["Simulator"], sources: ["starling-sim", "Scenarios"],
-      swiftSettings: settings),
+        "Simulator", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], path: "Simulations/starling-sim", swiftSettings: settings),
   ])
+"""
+# The swarm alone: scenarios need the daemon's libraries, which take minutes to build.
+TOOL = """
+import ArgumentParser
+
+@main struct StarlingSim: ParsableCommand {
+  static let configuration = CommandConfiguration(subcommands: [Swarm.self])
+}
 """
 
 
 def plant(work):
     """Copies what is needed and applies all bugs; stops where one does not fit any more."""
     for folder in [f"Sources/{core}" for core in CORES] + [
-        "Simulations/Simulator", "Simulations/Scenarios", "Simulations/starling-sim",
+        "Simulations/Simulator",
     ]:
         shutil.copytree(ROOT / folder, work / folder, dirs_exist_ok=True)
+    tool = work / "Simulations/starling-sim"
+    tool.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "Simulations/starling-sim/Swarm.swift", tool)
+    (tool / "StarlingSim.swift").write_text(TOOL)
     (work / "Package.swift").write_text(MANIFEST)
     (work / "Sources/Base/Mutant.swift").write_text(SWITCH)
     touched = set()

@@ -1,17 +1,18 @@
 internal import Base
+internal import Kubernetes
 internal import Membership
 internal import Naming
 internal import Peer
 internal import Replication
 internal import Slices
 
-/// What runs beside the peer of a cluster: two exported services, the reconcilers that act on the peer's
-/// view alone, and the DNS server. Put together as the daemon's standalone platform does.
+/// What runs beside the peer of a cluster: the reconcilers that act on the peer's view alone, for the
+/// services that an API server has exported, and the DNS server.
 final class ClusterAgent {
   let cluster: String
   private(set) var view = ClustersetView()
   private(set) var names: NamingTable?
-  private let local: LocalServices
+  private let number: UInt32
   private let endpoint: IPEndpoint
   /// On the cluster's disk: the same endpoint gets the same address after a restart.
   private var allocators: [String: AddressAllocator] = [:]
@@ -22,17 +23,32 @@ final class ClusterAgent {
 
   init(cluster: String, number: Int) {
     self.cluster = cluster
-    let address = UInt32(truncatingIfNeeded: number & 0xff)
-    endpoint = IPEndpoint(IPAddress(v4: 0xc0a8_0001 | address << 8), port: 7_900)
-    local = LocalServices(
-      services: Self.slices.enumerated().map { index, slice in
+    self.number = UInt32(truncatingIfNeeded: number & 0xff)
+    endpoint = IPEndpoint(IPAddress(v4: 0xc0a8_0001 | self.number << 8), port: 7_900)
+  }
+
+  /// The export of a slice's service, as the API server calls it.
+  static func key(_ slice: (String, String)) -> ObjectKey {
+    ObjectKey(namespace: slice.1, name: slice.0)
+  }
+
+  /// Services with so many endpoints; `nil` where one is not known yet: then nothing is said of any.
+  private func services(_ endpoints: (ObjectKey) -> Int?) -> LocalServices? {
+    var services: [LocalService] = []
+    for (index, slice) in Self.slices.enumerated() {
+      guard let count = endpoints(Self.key(slice)) else { return nil }
+      guard count > 0 else { continue }
+      services.append(
         LocalService(
           service: ServiceName(namespace: slice.1, name: slice.0), ports: [],
-          endpoints: (1...2).map {
-            .init(address: IPAddress(v4: 0xc0a9_0000 | address << 8 | UInt32(2 * index + $0)))
+          endpoints: (1...count).map {
+            .init(
+              address: IPAddress(
+                v4: 0xc0a9_0000 | number << 8 | UInt32(truncatingIfNeeded: 16 * index + $0)))
           },
-          export: .init(slice: slice.0, headless: true))
-      })
+          export: .init(slice: slice.0, headless: true)))
+    }
+    return LocalServices(services: services)
   }
 
   /// Reads all registers again, as after a start.
@@ -45,11 +61,19 @@ final class ClusterAgent {
   }
 
   /// What this cluster has to say in its slices now.
-  func publications(_ state: ReplicatedState, now: Now) -> [LocalRegister] {
-    var writes = ServiceExportReconciler.plan(
-      view, cluster: cluster, local: local, allocators: &allocators,
-      observed: StateRegisters(state: state), now: now.wallMilliseconds
-    ).writes
+  ///
+  /// - Parameter endpoints: of each exported service; `nil` while that is not known.
+  func publications(
+    _ state: ReplicatedState, endpoints: (ObjectKey) -> Int?, now: Now
+  ) -> [LocalRegister] {
+    var writes: [RegisterWrite] = []
+    if let local = services(endpoints) {
+      writes =
+        ServiceExportReconciler.plan(
+          view, cluster: cluster, local: local, allocators: &allocators,
+          observed: StateRegisters(state: state), now: now.wallMilliseconds
+        ).writes
+    }
     for slice in view.slices(of: cluster) {
       let gateway = GatewayReconciler.publication(
         slice, cluster: cluster, endpoints: [endpoint], key: [UInt8](repeating: 7, count: 32),

@@ -1,4 +1,5 @@
 internal import Base
+internal import Kubernetes
 internal import Membership
 public import Peer
 internal import Replication
@@ -8,9 +9,13 @@ internal import Slices
 public final class SliceInvariants: Observer {
   private unowned let invariants: Invariants
   private(set) var agents: [ClusterAgent] = []
+  /// The API server of each cluster.
+  private(set) var operators: [SimulatedOperator] = []
   private var isPublishing: Set<Int> = []
   /// From a change of the view until the reconcilers have written what follows.
   static let reconcileDelay: Duration = .milliseconds(20)
+  /// Of one collection, restarts of the peer included.
+  private static let requestsPerMinute = 120
 
   public init(_ invariants: Invariants) { self.invariants = invariants }
 
@@ -33,10 +38,18 @@ public final class SliceInvariants: Observer {
       agents.append(
         ClusterAgent(
           cluster: simulation.machines[number].configuration.cluster, number: number))
+      let made = SimulatedOperator(
+        number, simulation.streams.stream("operator \(number)")
+      ) { [unowned self] in reconcile(number, $0) }
+      for slice in ClusterAgent.slices {
+        made.set(ClusterAgent.key(slice), endpoints: 2, simulation)
+      }
+      operators.append(made)
     }
     guard let process = simulation.machines[index].process else { return }
     agents[index].rebuild(from: process.peer.state)
     checkAddresses(index, simulation)
+    operators[index].start(simulation)
     reconcile(index, simulation)
   }
 
@@ -68,7 +81,8 @@ public final class SliceInvariants: Observer {
       isPublishing.remove(index)
       guard let process = simulation.machines[index].process else { return }
       let registers = agents[index].publications(
-        process.peer.state, now: simulation.clock(of: simulation.machines[index]))
+        process.peer.state, endpoints: operators[index].endpoints,
+        now: simulation.clock(of: simulation.machines[index]))
       if !registers.isEmpty { simulation.handle(.publish(registers), at: index) }
     }
   }
@@ -130,7 +144,12 @@ public final class SliceInvariants: Observer {
   /// At the end everybody's services are answered everywhere in their slices; what a peer sees of
   /// them is what there is.
   func checkEnd(_ members: [Int], _ simulation: Simulation) {
-    for (slice, _) in ClusterAgent.slices {
+    for (index, made) in operators.enumerated() where made.mostRequests > Self.requestsPerMinute {
+      invariants.violate(
+        "7: the operator of peer \(index) asks its API server \(made.mostRequests) times a minute",
+        simulation)
+    }
+    for (slice, namespace) in ClusterAgent.slices {
       var answers: [Set<String>: Int] = [:]
       for index in members {
         guard let peer = simulation.machines[index].process?.peer,
@@ -138,11 +157,13 @@ public final class SliceInvariants: Observer {
         else { continue }
         rename(index, peer, simulation)
         answers[agents[index].answers(slice) ?? []] = index
-        let exported = agents[index].view.slices[slice]?.exports.contains {
-          $0.cluster == agents[index].cluster && !$0.endpoints.isEmpty
-        }
-        if exported != true {
-          invariants.violate("11: peer \(index) has not exported into \(slice)", simulation)
+        let exported = addresses(of: index, in: slice, seenBy: index).count
+        let served = operators[index].server.endpoints(
+          ObjectKey(namespace: namespace, name: slice))
+        if exported != served {
+          invariants.violate(
+            "11: peer \(index) exports \(exported) endpoints into \(slice), not \(served)",
+            simulation)
         }
       }
       if answers.count > 1 {

@@ -27,10 +27,14 @@ public struct Plan: Sendable {
     case disorder(duplication: Double, reordering: Double)
     case clock(Int, offset: Duration)
     case fillDisk(Int)
+    /// Of a cluster's API server; `nil`: it works again.
+    case apiServer(Int, APIServerTrouble?)
     // Work.
     case write(admin: Int, register: Int, at: Int)
     case delete(admin: Int, register: Int, at: Int)
     case publish(Int, version: Int)
+    /// A service of slice 0 or 1 has so many endpoints in this cluster; 0: it is not exported.
+    case export(Int, slice: Int, endpoints: Int)
     case revoke(admin: Int, at: Int, keeps: Bool)
     /// Slice 0 or 1 gets these members, as bits.
     case apply(slice: Int, members: UInt64, admin: Int, at: Int)
@@ -77,7 +81,7 @@ public struct Plan: Sendable {
 
   private static func fault(_ machines: Int, _ rng: inout SeededGenerator) -> Action {
     let machine = rng.below(machines)
-    switch rng.below(16) {
+    switch rng.below(20) {
     case 0, 1: return .crash(machine)
     case 2, 3, 4: return .restart(machine)
     case 5: return .backUp(machine)
@@ -87,6 +91,8 @@ public struct Plan: Sendable {
     case 9: return .partition(rng.next())
     case 10: return .cutOneWay(from: rng.next(), to: rng.next())
     case 11, 12: return .heal
+    case 16, 17, 18: return .apiServer(machine, rng.pick(APIServerTrouble.allCases))
+    case 19: return .apiServer(machine, nil)
     case 13: return .loss(rng.unit() * 0.4)
     case 14:
       return .disorder(duplication: rng.unit() * 0.3, reordering: rng.unit() * 0.3)
@@ -97,7 +103,8 @@ public struct Plan: Sendable {
 
   private static func work(_ machines: Int, _ rng: inout SeededGenerator) -> Action {
     let (admin, register, at) = (rng.below(4), rng.below(6), rng.below(machines))
-    switch rng.below(26) {
+    switch rng.below(30) {
+    case 26...29: return .export(at, slice: rng.below(2), endpoints: rng.below(4))
     case 22...25:
       return .apply(slice: rng.below(2), members: rng.next(), admin: admin, at: at)
     case 20: return .grant(at: at)

@@ -104,6 +104,11 @@ public final class Rehearsal {
       simulation.network.reordering = reordering
     case .clock(let machine, let offset): simulation.machines[machine].clockOffset = offset
     case .fillDisk(let machine): simulation.machines[machine].disk.isFull = true
+    case .apiServer(let machine, let trouble):
+      slices.operators[machine].trouble(trouble, simulation)
+    case .export(let machine, let slice, let endpoints):
+      slices.operators[machine].set(
+        ClusterAgent.key(ClusterAgent.slices[slice]), endpoints: endpoints, simulation)
     case .write(let admin, let register, let at): write(admin, register, at, isDeleting: false)
     case .delete(let admin, let register, let at): write(admin, register, at, isDeleting: true)
     case .publish(let machine, let version): publish(machine, version)
@@ -233,6 +238,7 @@ public final class Rehearsal {
     simulation.heal()
     simulation.network.loss = 0
     (simulation.network.duplication, simulation.network.reordering) = (0, 0)
+    for made in slices.operators { made.trouble(nil, simulation) }
     for machine in simulation.machines {
       machine.clockOffset = .zero
       machine.disk.isFull = false
