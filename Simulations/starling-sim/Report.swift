@@ -168,21 +168,32 @@ private struct Plot {
   private let left = 60.0
   private let bottom = 30.0
 
+  /// Four to eight round numbers from zero on.
+  private static func ticks(to end: Double) -> [Double] {
+    var step = pow(10, floor(log10(end)))
+    if end / step < 2 { step /= 5 } else if end / step < 4 { step /= 2 }
+    return stride(from: 0, through: end * 1.0001, by: step).map { $0 }
+  }
+
+  private static func label(_ value: Double) -> String {
+    value == value.rounded() ? String(Int(value)) : String(format: "%g", value)
+  }
+
   var svg: String {
     let right = max(series.flatMap { $0 }.map(\.0).max() ?? 1, mark ?? 0, 1e-9)
     let top = ceiling ?? max(series.flatMap { $0 }.map(\.1).max() ?? 1, 1e-9)
     func x(_ value: Double) -> Double { left + (width - left - 16) * value / right }
     func y(_ value: Double) -> Double { 10 + (height - bottom - 10) * (1 - min(value / top, 1)) }
     var out = "<svg viewBox=\"0 0 \(Int(width)) \(Int(height))\">"
-    for step in 0...4 {
-      let (share, time) = (top * Double(step) / 4, right * Double(step) / 4)
+    for share in Self.ticks(to: top) {
       out +=
         "<line class=\"grid\" x1=\"\(left)\" x2=\"\(width)\" y1=\"\(y(share))\" y2=\"\(y(share))\"/>"
-      let label = isShare ? "\(Int(share * 100)) %" : Report.short(share)
+      let label = isShare ? "\(Int((share * 100).rounded())) %" : Self.label(share)
       out += "<text x=\"\(left - 8)\" y=\"\(y(share) + 4)\" text-anchor=\"end\">\(label)</text>"
-      let place = step == 4 ? "end" : "middle"
-      out += "<text x=\"\(x(time))\" y=\"\(height - 8)\" text-anchor=\"\(place)\">"
-      out += "\(Report.short(time)) \(unit)</text>"
+    }
+    for time in Self.ticks(to: right) {
+      out += "<text x=\"\(x(time))\" y=\"\(height - 8)\" text-anchor=\"middle\">"
+      out += "\(Self.label(time)) \(unit)</text>"
     }
     if let mark {
       out += "<line class=\"two\" stroke-dasharray=\"4 4\" x1=\"\(x(mark))\" x2=\"\(x(mark))\" "
