@@ -13,9 +13,10 @@ enum { message_bytes = 65536 };
 /* Messages start in different sets of the caches. */
 enum { message_stride = message_bytes + 7 * 64 };
 
+/* The size of joined datagrams, and the traffic class octet. */
 union receive_control {
   struct cmsghdr header;
-  char bytes[CMSG_SPACE(sizeof(int))];
+  char bytes[2 * CMSG_SPACE(sizeof(int))];
 };
 
 struct starling_receiver {
@@ -76,15 +77,23 @@ int starling_receiver_receive(struct starling_receiver *receiver, int socket, un
 }
 
 uint8_t *starling_receiver_message(const struct starling_receiver *receiver, unsigned index,
-                                   unsigned *length, unsigned *segment) {
+                                   unsigned *length, unsigned *segment,
+                                   uint8_t *traffic_class) {
   struct msghdr *header = &receiver->headers[index].msg_hdr;
   *length = header->msg_flags & MSG_TRUNC ? 0 : receiver->headers[index].msg_len;
   *segment = *length;
+  *traffic_class = 0;
   for (struct cmsghdr *part = CMSG_FIRSTHDR(header); part; part = CMSG_NXTHDR(header, part)) {
-    if (part->cmsg_level != IPPROTO_UDP || part->cmsg_type != UDP_GRO) continue;
-    int size;
-    memcpy(&size, CMSG_DATA(part), sizeof size);
-    if (size > 0) *segment = (unsigned)size;
+    int value;
+    if (part->cmsg_level == IPPROTO_IP && part->cmsg_type == IP_TOS) {
+      memcpy(traffic_class, CMSG_DATA(part), 1);
+      continue;
+    }
+    memcpy(&value, CMSG_DATA(part), sizeof value);
+    if (part->cmsg_level == IPPROTO_IPV6 && part->cmsg_type == IPV6_TCLASS)
+      *traffic_class = (uint8_t)value;
+    else if (part->cmsg_level == IPPROTO_UDP && part->cmsg_type == UDP_GRO && value > 0)
+      *segment = (unsigned)value;
   }
   return receiver->vectors[index].iov_base;
 }
@@ -95,9 +104,10 @@ void starling_receiver_source(const struct starling_receiver *receiver, unsigned
   source->length = receiver->headers[index].msg_hdr.msg_namelen;
 }
 
+/* The size to cut at, and the traffic class octet. */
 union send_control {
   struct cmsghdr header;
-  char bytes[CMSG_SPACE(sizeof(uint16_t))];
+  char bytes[CMSG_SPACE(sizeof(uint16_t)) + CMSG_SPACE(sizeof(int))];
 };
 
 struct starling_sender {
@@ -123,10 +133,6 @@ struct starling_sender *starling_sender_create(unsigned capacity) {
     header->msg_iov = &sender->vectors[i];
     header->msg_iovlen = 1;
     header->msg_name = sender->targets[i].raw;
-    struct cmsghdr *part = &sender->controls[i].header;
-    part->cmsg_level = IPPROTO_UDP;
-    part->cmsg_type = UDP_SEGMENT;
-    part->cmsg_len = CMSG_LEN(sizeof(uint16_t));
   }
   return sender;
 }
@@ -140,17 +146,43 @@ void starling_sender_destroy(struct starling_sender *sender) {
   free(sender);
 }
 
+/* Puts a message at `offset` of the control bytes; gives the offset behind it. */
+static size_t put_control(union send_control *control, size_t offset, int level, int type,
+                          const void *value, size_t size) {
+  struct cmsghdr *part = (struct cmsghdr *)(control->bytes + offset);
+  part->cmsg_level = level;
+  part->cmsg_type = type;
+  part->cmsg_len = CMSG_LEN(size);
+  memcpy(CMSG_DATA(part), value, size);
+  return offset + CMSG_SPACE(size);
+}
+
+/* IPv4, also where it is mapped into a socket of IPv6. */
+static int is_v4(const struct starling_endpoint *endpoint) {
+  static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+  return endpoint->length == sizeof(struct sockaddr_in) ||
+         !memcmp(endpoint->raw + offsetof(struct sockaddr_in6, sin6_addr), mapped, sizeof mapped);
+}
+
 void starling_sender_set(struct starling_sender *sender, unsigned index, void *bytes,
-                         unsigned length, unsigned segment, const struct starling_endpoint *to) {
+                         unsigned length, unsigned segment, uint8_t traffic_class,
+                         const struct starling_endpoint *to) {
   struct msghdr *header = &sender->headers[index].msg_hdr;
+  union send_control *control = &sender->controls[index];
   uint16_t size = (uint16_t)segment;
+  int octet = traffic_class;
+  size_t used = 0;
   sender->vectors[index].iov_base = bytes;
   sender->vectors[index].iov_len = length;
   sender->targets[index] = *to;
   header->msg_namelen = to->length;
-  memcpy(CMSG_DATA(&sender->controls[index].header), &size, sizeof size);
-  header->msg_control = segment ? &sender->controls[index] : NULL;
-  header->msg_controllen = segment ? sizeof sender->controls[index] : 0;
+  if (segment) used = put_control(control, used, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof size);
+  if (octet && is_v4(to))
+    used = put_control(control, used, IPPROTO_IP, IP_TOS, &octet, sizeof octet);
+  else if (octet)
+    used = put_control(control, used, IPPROTO_IPV6, IPV6_TCLASS, &octet, sizeof octet);
+  header->msg_control = used ? control : NULL;
+  header->msg_controllen = used;
 }
 
 int starling_sender_send(struct starling_sender *sender, int socket, unsigned first,

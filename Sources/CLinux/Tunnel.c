@@ -192,6 +192,9 @@ int starling_udp_open(const struct starling_endpoint *local, int is_v6) {
   /* Joined datagrams; without it they come one by one. */
   int on = 1;
   setsockopt(file, IPPROTO_UDP, UDP_GRO, &on, sizeof on);
+  /* What the path marks as congested. */
+  setsockopt(file, IPPROTO_IP, IP_RECVTOS, &on, sizeof on);
+  if (is_v6) setsockopt(file, IPPROTO_IPV6, IPV6_RECVTCLASS, &on, sizeof on);
   if (bind(file, (const struct sockaddr *)local->raw, local->length) < 0) {
     int result = -errno;
     close(file);
@@ -233,6 +236,12 @@ void starling_event_drain(int event) {
   uint64_t count;
   ssize_t ignored = read(event, &count, sizeof count);
   (void)ignored;
+}
+
+int starling_poll(struct pollfd *waits, size_t count, int64_t nanoseconds) {
+  struct timespec time = {.tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000};
+  int ready = ppoll(waits, count, &time, NULL);
+  return ready < 0 ? -errno : ready;
 }
 
 int starling_enter_network_namespace(const char *path) {

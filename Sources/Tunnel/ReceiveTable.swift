@@ -33,6 +33,13 @@ public struct ReceiveTable: Sendable {
   public private(set) var links: [TrafficCounters] = []
   /// What belonged to no link.
   public private(set) var strays = TrafficCounters()
+  /// The addresses that passed last, and in which slot: packets of one flow come in a row.
+  private var checkedSlot = -1
+  private var checkedSource = IPAddress(v4: 0)
+  private var checkedDestination = IPAddress(v4: 0)
+  private var services = ServiceFigures()
+  /// Traffic of services by the rows of the table in force.
+  public var serviceCounts: [TrafficCount] { services.counts }
 
   public init() {}
 
@@ -110,16 +117,22 @@ public struct ReceiveTable: Sendable {
     }
     if ticket.header.kind == .session { return .control }
     guard let inner = InnerPacket(content) else { return dropAccepted(.badInnerPacket, slot) }
-    guard isRemote(inner.source, slot) else {
-      return dropAccepted(.badSource, slot)
-    }
-    guard isLocal(inner.destination, slot) else {
-      return dropAccepted(.badDestination, slot)
+    if slot != checkedSlot || inner.source != checkedSource
+      || inner.destination != checkedDestination
+    {
+      guard isRemote(inner.source, slot) else {
+        return dropAccepted(.badSource, slot)
+      }
+      guard isLocal(inner.destination, slot) else {
+        return dropAccepted(.badDestination, slot)
+      }
+      (checkedSlot, checkedSource, checkedDestination) = (slot, inner.source, inner.destination)
     }
     let link = sessions[slot].link
-    links[link].packets &+= 1
-    links[link].bytes &+= UInt64(content.count)
-    return .deliver(inner, device: sessions[slot].device, link: link)
+    links[link].classes[ticket.header.classIndex].add(1, content.count)
+    let device = sessions[slot].device
+    services.count(inner, device: device, link: link, packets: 1, bytes: content.count)
+    return .deliver(inner, device: device, link: link)
   }
 
   /// The epoch that a ticket belongs to, in full.
@@ -183,6 +196,11 @@ public struct ReceiveTable: Sendable {
   /// Ciphers that the gateway must have room for.
   public var cipherCapacity: Int { sessions.count * CipherSlot.perSession }
 
+  /// Replaces the table of services; `origin` is by row where it stood in the one before.
+  public mutating func setServices(_ table: ServiceTable, origin: [Int]) {
+    services.replace(table, origin: origin)
+  }
+
   public mutating func setTags(_ tags: [UInt64]) {
     self.tags = tags.sorted()
   }
@@ -206,6 +224,7 @@ public struct ReceiveTable: Sendable {
       lanes: opening.receiveLanes, localBlocks: opening.localBlocks,
       remoteBlocks: opening.remoteBlocks)
     for epoch in 0..<CipherSlot.epochs { clear(slot, UInt64(epoch)) }
+    checkedSlot = -1
   }
 
   /// Makes room for the keys of an epoch; gives the index of the cipher of its first lane, the
@@ -232,6 +251,7 @@ public struct ReceiveTable: Sendable {
     guard isOpen(id) else { return 0..<0 }
     for epoch in 0..<CipherSlot.epochs { clear(id.slot, UInt64(epoch)) }
     sessions[id.slot] = Session()
+    checkedSlot = -1
     let first = id.slot * CipherSlot.perSession
     return first..<first + CipherSlot.perSession
   }
@@ -240,6 +260,7 @@ public struct ReceiveTable: Sendable {
     _ id: SessionID, local localBlocks: [IPPrefix], remote remoteBlocks: [IPPrefix]
   ) {
     guard isOpen(id) else { return }
+    checkedSlot = -1
     sessions[id.slot].localBlocks = localBlocks
     sessions[id.slot].remoteBlocks = remoteBlocks
   }

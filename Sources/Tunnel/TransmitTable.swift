@@ -43,6 +43,13 @@ public struct TransmitTable: Sendable {
   public private(set) var links: [TrafficCounters] = []
   /// What belonged to no link.
   public private(set) var strays = TrafficCounters()
+  /// Where the last packet went: the next one mostly goes there too.
+  private var foundDevice = -1
+  private var foundAddress = IPAddress(v4: 0)
+  private var foundRoute = 0
+  private var services = ServiceFigures()
+  /// Traffic of services by the rows of the table in force.
+  public var serviceCounts: [TrafficCount] { services.counts }
 
   public init() {}
 
@@ -85,12 +92,14 @@ public struct TransmitTable: Sendable {
     guard let target = choose(route, device, inner, packet) else {
       return stray(.noSession, segments)
     }
+    let kind = TrafficClass.index(of: inner.trafficClass)
     let admission = take(
-      target, lane: lane, kind: .data, flags: flags, segments: segments, bytes: bytes)
+      target, lane: lane, kind: .data, flags: flags | PacketHeader.classFlags(kind),
+      segments: segments, bytes: bytes)
     if case .seal = admission {
       let link = sessions[target.slot].link
-      links[link].packets &+= UInt64(segments)
-      links[link].bytes &+= UInt64(bytes)
+      links[link].classes[Int(kind)].add(segments, bytes)
+      services.count(inner, device: device, link: link, packets: segments, bytes: bytes)
     }
     return admission
   }
@@ -152,7 +161,8 @@ public struct TransmitTable: Sendable {
   }
 
   /// Binary search for the last prefix at or before the address; blocks do not overlap.
-  private func find(_ address: IPAddress, _ device: Int) -> Int? {
+  private mutating func find(_ address: IPAddress, _ device: Int) -> Int? {
+    if device == foundDevice, address == foundAddress { return foundRoute }
     var (low, high) = (0, routes[device].count)
     while low < high {
       let middle = (low + high) / 2
@@ -163,6 +173,7 @@ public struct TransmitTable: Sendable {
       }
     }
     guard low > 0, routes[device][low - 1].prefix.contains(address) else { return nil }
+    (foundDevice, foundAddress, foundRoute) = (device, address, low - 1)
     return low - 1
   }
 
@@ -251,9 +262,15 @@ public struct TransmitTable: Sendable {
     return first..<first + CipherSlot.perSession
   }
 
+  /// Replaces the table of services; `origin` is by row where it stood in the one before.
+  public mutating func setServices(_ table: ServiceTable, origin: [Int]) {
+    services.replace(table, origin: origin)
+  }
+
   /// Replaces the routes of a device.
   public mutating func setRoutes(_ routes: [Route], device: Int) {
     while self.routes.count <= device { self.routes.append([]) }
+    foundDevice = -1
     self.routes[device] = routes.sorted { $0.prefix < $1.prefix }
   }
 

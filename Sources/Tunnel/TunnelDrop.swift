@@ -14,6 +14,8 @@ public enum TunnelDrop: Int, CaseIterable, Hashable, Sendable {
   case badSource
   case badDestination
   case badInnerPacket
+  /// The path marked it as congested, and its sender would not understand the mark (RFC 6040).
+  case congestion
   // On the way out.
   case noRoute
   case noSession
@@ -40,6 +42,7 @@ public enum TunnelDrop: Int, CaseIterable, Hashable, Sendable {
     case .badSource: "bad_source"
     case .badDestination: "bad_destination"
     case .badInnerPacket: "bad_inner_packet"
+    case .congestion: "congestion"
     case .noRoute: "no_route"
     case .noSession: "no_session"
     case .keyExhausted: "key_exhausted"
@@ -53,13 +56,17 @@ public enum TunnelDrop: Int, CaseIterable, Hashable, Sendable {
 
 /// Packets and bytes of one link in one direction, and what was dropped of them.
 public struct TrafficCounters: Hashable, Sendable {
-  public internal(set) var packets: UInt64 = 0
-  /// Inner bytes.
-  public internal(set) var bytes: UInt64 = 0
+  /// By `TrafficClass.rawValue`.
+  public internal(set) var classes = [TrafficCount](
+    repeating: TrafficCount(), count: TrafficClass.count)
   /// By `TunnelDrop.rawValue`.
   public internal(set) var drops = [UInt64](repeating: 0, count: TunnelDrop.count)
 
   public init() {}
+
+  public var packets: UInt64 { classes.reduce(0) { $0 &+ $1.packets } }
+  /// Inner bytes.
+  public var bytes: UInt64 { classes.reduce(0) { $0 &+ $1.bytes } }
 
   public mutating func drop(_ reason: TunnelDrop, _ packets: Int = 1) {
     drops[reason.rawValue] &+= UInt64(packets)

@@ -24,6 +24,8 @@ public enum TunnelLimits {
   public static let pendingFragments = 32
   /// A session message, without header, tag and padding.
   public static let sessionMessage = 1_024
+  /// Slices of one gateway, each with a device.
+  public static let devices = 256
   /// Inner MTU where nothing else is said.
   public static let innerMTU = 1_420
   /// Text of a refusal.

@@ -35,7 +35,41 @@ enum GatewayReport {
     var event = "status"
     var listen: String
     var tunnels: [Tunnel]
+    var queues: [Queue]
+    var services: [Service]
     var drops: [String: UInt64]
+  }
+
+  private struct Traffic: Encodable {
+    var sentPackets: UInt64
+    var sentBytes: UInt64
+    var receivedPackets: UInt64
+    var receivedBytes: UInt64
+
+    init(_ figures: TrafficFigures) {
+      sentPackets = figures.sentPackets
+      sentBytes = figures.sentBytes
+      receivedPackets = figures.receivedPackets
+      receivedBytes = figures.receivedBytes
+    }
+  }
+
+  private struct Queue: Encodable {
+    var slice: String
+    var className: String
+    var bytes: Int
+    var refused: UInt64
+    var delayed: UInt64
+    var malformed: UInt64
+    var marked: UInt64
+  }
+
+  private struct Service: Encodable {
+    var slice: String
+    var cluster: String
+    var exporter: String
+    var service: String
+    var traffic: Traffic
   }
 
   private struct Tunnel: Encodable {
@@ -55,6 +89,7 @@ enum GatewayReport {
     var sentBytes: UInt64
     var receivedPackets: UInt64
     var receivedBytes: UInt64
+    var classes: [String: Traffic]
     var drops: [String: UInt64]
     var lastError: String?
   }
@@ -71,6 +106,16 @@ enum GatewayReport {
     encode(
       Status(
         listen: status.listen.description, tunnels: status.tunnels.map(tunnel),
+        queues: status.queues.map {
+          Queue(
+            slice: $0.slice, className: $0.className, bytes: $0.bytes, refused: $0.refusedPackets,
+            delayed: $0.delayedPackets, malformed: $0.malformedPackets, marked: $0.markedPackets)
+        },
+        services: status.services.map {
+          Service(
+            slice: $0.slice, cluster: $0.cluster, exporter: $0.exporter,
+            service: "\($0.namespace)/\($0.name)", traffic: Traffic($0.figures))
+        },
         drops: drops(status.drops)))
   }
 
@@ -84,6 +129,8 @@ enum GatewayReport {
       loss: status.loss, pathSize: status.pathSize, sentPackets: status.sentPackets,
       sentBytes: status.sentBytes,
       receivedPackets: status.receivedPackets, receivedBytes: status.receivedBytes,
+      classes: Dictionary(
+        status.classes.map { ($0.name, Traffic($0.figures)) }, uniquingKeysWith: { a, _ in a }),
       drops: drops(status.drops), lastError: status.lastError)
   }
 

@@ -2,6 +2,6 @@
 func allTargets() -> [FuzzTarget] {
   [
     datagramTarget(), frameTarget(), changesetTarget(), sketchTarget(), tokenTarget(),
-    manifestTarget(), dnsTarget(), tunnelTarget(), offloadTarget(),
+    manifestTarget(), dnsTarget(), tunnelTarget(), offloadTarget(), shapingTarget(),
   ]
 }

@@ -3,8 +3,7 @@ import Tunnel
 /// What a device says of a packet, and the packet: cut, its segments merged again, and a handshake's
 /// offer lowered.
 func offloadTarget() -> FuzzTarget {
-  let corpus = superPackets + innerPackets.map { VirtioHeader.size.zeros + $0 }
-  return FuzzTarget(name: "offload", corpus: corpus) { input in
+  FuzzTarget(name: "offload", corpus: superPackets + plainPackets) { input in
     var input = input
     let segments: [[UInt8]] = input.withUnsafeMutableBytes { raw in
       guard let header = VirtioHeader(UnsafeRawBufferPointer(raw)),
@@ -48,8 +47,11 @@ extension Int {
   fileprivate var zeros: [UInt8] { [UInt8](repeating: 0, count: self) }
 }
 
+/// Packets that are not to be cut, as a device gives them.
+let plainPackets = innerPackets.map { VirtioHeader.size.zeros + $0 }
+
 /// TCP over IPv4 and UDP over IPv6, of 400 bytes of payload each, to be cut into 100.
-private let superPackets: [[UInt8]] = [
+let superPackets: [[UInt8]] = [
   [1, 1, 40, 0, 100, 0, 20, 0, 16, 0]
     + [0x45, 0, 1, 184, 0, 7, 0x40, 0, 64, 6, 0, 0, 10, 11, 0, 5, 10, 11, 16, 5]
     + [0, 9, 0, 53, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x18, 1, 1, 0, 0, 0, 0] + 400.zeros,

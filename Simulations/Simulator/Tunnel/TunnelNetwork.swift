@@ -18,6 +18,9 @@ struct SimulatedGateway {
   var mtu = 0
   let ledger: NonceLedger
 
+  /// Holds packets of the device back, if there.
+  var queue: SimulatedQueue?
+
   /// What leaves the gateway.
   var outbox: [(bytes: [UInt8], to: IPEndpoint)] = []
 
@@ -85,6 +88,25 @@ struct SimulatedGateway {
     guard case .seal(let ticket) = admission else { return false }
     seal(packet, ticket)
     return true
+  }
+
+  /// An inner packet from the device of a slice that may be held back.
+  mutating func inject(_ packet: [UInt8], _ now: Now) {
+    guard let queue else {
+      inject(packet)
+      return
+    }
+    queue.offer(packet, now.instant)
+    release(now)
+  }
+
+  /// Seals what may go by now.
+  mutating func release(_ now: Now) {
+    for packet in queue?.take(now.instant) ?? [] { inject(packet) }
+  }
+
+  func nextDeadline(_ now: Instant) -> Instant {
+    min(control.nextDeadline(now), queue?.wakeAt ?? .distantFuture)
   }
 
   /// A datagram from the network.
@@ -272,7 +294,7 @@ struct SimulatedNetwork {
     while true {
       let timers = gateways.indices
         .filter { !silent.contains(gateways[$0].endpoint) }
-        .map { (max(gateways[$0].control.nextDeadline(now), now), $0) }
+        .map { (max(gateways[$0].nextDeadline(now), now), $0) }
         .min { $0 < $1 }
       let arrival = flying.indices.min {
         (flying[$0].at, flying[$0].order) < (flying[$1].at, flying[$1].order)
@@ -289,9 +311,11 @@ struct SimulatedNetwork {
         }
       } else if let timers {
         let before = now
-        gateways[timers.1].handle(.tick, time)
-        precondition(
-          gateways[timers.1].control.nextDeadline(now) > before, "a tick must make progress")
+        if gateways[timers.1].control.nextDeadline(now) <= now {
+          gateways[timers.1].handle(.tick, time)
+        }
+        gateways[timers.1].release(time)
+        precondition(gateways[timers.1].nextDeadline(now) > before, "a tick must make progress")
       }
       collect()
     }

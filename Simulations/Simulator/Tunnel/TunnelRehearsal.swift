@@ -6,6 +6,7 @@ internal import Tunnel
 ///
 /// Checks invariant 12: no nonce repeats under a key, nothing is accepted twice, what the network
 /// delivers while the tunnel is up is accepted, and after the trouble the tunnel carries traffic again.
+/// Half of them hold the slice to a rate: that is kept, and packets keep their order.
 public struct TunnelRehearsal {
   private var network: SimulatedNetwork
   private var rng: SeededGenerator
@@ -14,6 +15,8 @@ public struct TunnelRehearsal {
   private var sent: UInt32 = 0
   private var boots: [UInt64] = [0, 0]
   private let timing: TunnelTiming
+  /// Kilobits a second; `nil`: not held back.
+  private let ceiling: Int?
 
   /// How soon after silence and restarts a tunnel carries traffic again.
   private static let recovery: Duration = .seconds(20)
@@ -27,7 +30,16 @@ public struct TunnelRehearsal {
     }
     if rng.happens(0.2) { timing.sessionLifetime = .seconds(20 + rng.below(40)) }
     self.timing = timing
+    // Above what `traffic` offers, below its bursts.
+    ceiling = rng.happens(0.5) ? 30 + rng.below(100) : nil
     network = SimulatedNetwork.pair(seed: rng.next(), timing: timing)
+    for side in 0..<2 { holdBack(side) }
+  }
+
+  private mutating func holdBack(_ side: Int) {
+    network.gateways[side].queue = ceiling.map {
+      SimulatedQueue(ceiling: $0, now: network.now)
+    }
   }
 
   /// One sentence for each violation.
@@ -65,6 +77,7 @@ public struct TunnelRehearsal {
       network.silent = []
     case 2, 3: network.gateways[side].handle(.rekey, network.time)
     case 4: replay()
+    case 5: for _ in 0..<rng.below(200) { send(from: side) }
     default: break
     }
     traffic(.milliseconds(200 + rng.below(3_000)))
@@ -75,6 +88,7 @@ public struct TunnelRehearsal {
     checkOnce()
     boots[side] += 1
     network.gateways[side] = network.makeGateway(side, timing: timing, boot: boots[side])
+    holdBack(side)
     network.gateways[side].handle(
       .configure([SimulatedNetwork.config(from: side, to: 1 - side)]), network.time)
   }
@@ -91,13 +105,15 @@ public struct TunnelRehearsal {
   private mutating func traffic(_ duration: Duration) {
     let end = network.now + duration
     while network.now < end {
-      for side in 0..<2 {
-        sent += 1
-        network.gateways[side].inject(
-          SimulatedNetwork.packet(from: side, to: 1 - side, number: sent))
-      }
+      for side in 0..<2 { send(from: side) }
       network.run(for: .milliseconds(10))
     }
+  }
+
+  private mutating func send(from side: Int) {
+    sent += 1
+    network.gateways[side].inject(
+      SimulatedNetwork.packet(from: side, to: 1 - side, number: sent), network.time)
   }
 
   // MARK: Rules
@@ -118,6 +134,10 @@ public struct TunnelRehearsal {
     if arrived != [expected, expected] {
       violate("of \(expected) packets each way \(arrived) arrived on a quiet network")
     }
+    for side in 0..<2 {
+      let numbers = network.gateways[side].delivered.map(SimulatedNetwork.number)
+      if numbers != numbers.sorted() { violate("packets to gateway \(side) overtook each other") }
+    }
   }
 
   /// Nothing is accepted twice by one process, and no nonce is used twice by any.
@@ -126,6 +146,9 @@ public struct TunnelRehearsal {
       let numbers = network.gateways[side].delivered.map(SimulatedNetwork.number)
       if Set(numbers).count != numbers.count {
         violate("gateway \(side) accepted a packet twice")
+      }
+      if network.gateways[side].queue?.exceeds(network.now) == true {
+        violate("gateway \(side) sent more than its slice may")
       }
     }
     if network.ledger.repeats > 0 { violate("\(network.ledger.repeats) nonces were repeated") }

@@ -44,9 +44,9 @@ void starling_receiver_destroy(struct starling_receiver *receiver);
 /// Receives up to `count` messages without waiting; gives how many.
 int starling_receiver_receive(struct starling_receiver *receiver, int socket, unsigned count);
 /// A message: its bytes, their count (0 where it was cut off), and the size of each datagram in it
-/// but the last, which may be shorter.
+/// but the last, which may be shorter; and the traffic class octet (DSCP and ECN) of all of them.
 uint8_t *starling_receiver_message(const struct starling_receiver *receiver, unsigned index,
-                                   unsigned *length, unsigned *segment);
+                                   unsigned *length, unsigned *segment, uint8_t *traffic_class);
 void starling_receiver_source(const struct starling_receiver *receiver, unsigned index,
                               struct starling_endpoint *source);
 
@@ -55,9 +55,11 @@ void starling_receiver_source(const struct starling_receiver *receiver, unsigned
 struct starling_sender;
 struct starling_sender *starling_sender_create(unsigned capacity);
 void starling_sender_destroy(struct starling_sender *sender);
-/// `segment` 0: one datagram. The bytes stay the caller's, the endpoint is copied.
+/// `segment` 0: one datagram. `traffic_class` 0: the socket's own. The bytes stay the caller's, the
+/// endpoint is copied.
 void starling_sender_set(struct starling_sender *sender, unsigned index, void *bytes,
-                         unsigned length, unsigned segment, const struct starling_endpoint *to);
+                         unsigned length, unsigned segment, uint8_t traffic_class,
+                         const struct starling_endpoint *to);
 /// Sends messages from `first` on; gives how many were taken, at least one, or -errno of the first.
 int starling_sender_send(struct starling_sender *sender, int socket, unsigned first,
                          unsigned count);
@@ -66,6 +68,10 @@ int starling_sender_send(struct starling_sender *sender, int socket, unsigned fi
 int starling_event_create(void);
 void starling_event_signal(int event);
 void starling_event_drain(int event);
+
+/// `poll` with a bound in nanoseconds.
+struct pollfd;
+int starling_poll(struct pollfd *waits, size_t count, int64_t nanoseconds);
 
 /// Moves the calling thread into the network namespace that the file names.
 int starling_enter_network_namespace(const char *path);

@@ -117,6 +117,9 @@ public struct ConfigurationOption: Hashable, Sendable {
     .init(
       "gateway.advertise", .list(.endpoint), [],
       "Where other clusters reach the gateway; else the gossip addresses with its port."),
+    .init(
+      "gateway.linkKbps", .integer(0...400_000_000), 0,
+      "What the gateway's link carries: slices get what they are guaranteed of it; 0: unknown."),
     .init("gateway.workers", .integer(1...64), 1, "Threads that carry packets."),
     .init("ranges.pods", .list(.prefix), [], "Pod prefixes of this cluster: no slice may overlap."),
     .init("ranges.services", .list(.prefix), [], "Service prefixes of this cluster."),

@@ -32,6 +32,8 @@ public struct DaemonConfiguration: Hashable, Sendable {
   public struct Gateway: Hashable, Sendable {
     public var listen: IPEndpoint?
     public var advertise: [IPEndpoint]
+    /// Kilobits a second; 0: not known.
+    public var linkKbps: Int
     public var workers: Int
   }
 
@@ -108,7 +110,7 @@ public struct DaemonConfiguration: Hashable, Sendable {
     gateway = Gateway(
       listen: read.endpoint("gateway.listen"),
       advertise: read.list("gateway.advertise") { IPEndpoint($0) },
-      workers: read.integer("gateway.workers"))
+      linkKbps: read.integer("gateway.linkKbps"), workers: read.integer("gateway.workers"))
     ranges = Ranges(
       pods: read.list("ranges.pods") { IPPrefix($0) },
       services: read.list("ranges.services") { IPPrefix($0) },

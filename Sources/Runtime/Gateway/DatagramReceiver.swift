@@ -24,14 +24,17 @@ struct DatagramReceiver: @unchecked Sendable {
     var count: Int
     /// Bytes of each datagram but the last, which may be shorter.
     var segment: Int
+    /// The traffic class octet of their outer headers.
+    var trafficClass: UInt8
   }
 
   func message(_ index: Int) -> Message? {
     var (count, segment): (UInt32, UInt32) = (0, 0)
-    guard let bytes = starling_receiver_message(handle, UInt32(index), &count, &segment) else {
-      return nil
-    }
-    return Message(bytes: bytes, count: Int(count), segment: Int(segment))
+    var octet: UInt8 = 0
+    guard let bytes = starling_receiver_message(handle, UInt32(index), &count, &segment, &octet)
+    else { return nil }
+    return Message(
+      bytes: bytes, count: Int(count), segment: Int(segment), trafficClass: octet)
   }
 
   func source(_ index: Int) -> starling_endpoint {

@@ -11,6 +11,8 @@ struct DatagramTrains: @unchecked Sendable {
   struct Train {
     var session: SessionID
     var target: starling_endpoint
+    /// The traffic class octet of the outer headers.
+    var trafficClass: UInt8
     /// The kernel cuts it on this path; otherwise its datagrams go one by one.
     var isWhole: Bool
     var start: Int
@@ -64,18 +66,25 @@ struct DatagramTrains: @unchecked Sendable {
     return min((Self.arenaBytes - used) / size, (Self.capacity - count) * perTrain)
   }
 
+  /// Room for whatever is granted at once: a grant's bytes in the smallest segments there are.
+  var hasRoomForGrant: Bool {
+    used <= GatewayLimits.flush && count <= Self.capacity / 2
+  }
+
   /// Where the next datagram is laid out.
   var next: UnsafeMutablePointer<UInt8> { arena + used }
 
   /// Takes the datagram that was laid out at `next`; there is room for it.
   mutating func append(
-    _ size: Int, session: SessionID, target: borrowing starling_endpoint, isWhole: Bool
+    _ size: Int, session: SessionID, trafficClass: UInt8, target: borrowing starling_endpoint,
+    isWhole: Bool
   ) {
     defer { used += size }
     if count > 0 {
       let last = trains + count - 1
       // Nothing comes behind a shorter one: then the bytes are no multiple of the size.
-      if last.pointee.session == session, size <= last.pointee.segment,
+      if last.pointee.session == session, last.pointee.trafficClass == trafficClass,
+        size <= last.pointee.segment,
         last.pointee.bytes == last.pointee.segment * last.pointee.datagrams,
         last.pointee.datagrams < Self.datagramsPerTrain,
         last.pointee.bytes + size <= Self.trainBytes
@@ -87,8 +96,8 @@ struct DatagramTrains: @unchecked Sendable {
     }
     (trains + count).initialize(
       to: Train(
-        session: session, target: copy target, isWhole: isWhole, start: used, bytes: size,
-        segment: size, datagrams: 1))
+        session: session, target: copy target, trafficClass: trafficClass, isWhole: isWhole,
+        start: used, bytes: size, segment: size, datagrams: 1))
     count += 1
   }
 
@@ -105,7 +114,7 @@ struct DatagramTrains: @unchecked Sendable {
       wholes.set(
         index - first, arena + train.pointee.start, train.pointee.bytes,
         segment: train.pointee.datagrams > 1 ? train.pointee.segment : 0,
-        to: &train.pointee.target)
+        trafficClass: train.pointee.trafficClass, to: &train.pointee.target)
       index += 1
     }
     return index - first
@@ -119,7 +128,7 @@ struct DatagramTrains: @unchecked Sendable {
       singles.set(
         number, arena + train.pointee.start + start,
         min(train.pointee.segment, train.pointee.bytes - start), segment: 0,
-        to: &train.pointee.target)
+        trafficClass: train.pointee.trafficClass, to: &train.pointee.target)
     }
     return train.pointee.datagrams
   }
@@ -142,10 +151,10 @@ struct MessageSender: @unchecked Sendable {
   /// `segment` 0: one datagram.
   func set(
     _ index: Int, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, segment: Int,
-    to target: UnsafePointer<starling_endpoint>
+    trafficClass: UInt8, to target: UnsafePointer<starling_endpoint>
   ) {
     starling_sender_set(
-      handle, UInt32(index), bytes, UInt32(count), UInt32(segment), target)
+      handle, UInt32(index), bytes, UInt32(count), UInt32(segment), trafficClass, target)
   }
 
   /// Sends messages `from` to `end`, waiting for room in the socket's buffer: the senders behind the

@@ -68,8 +68,9 @@ public final class Gateway: Sendable {
     let failures = state.lock.withLock { state -> [String: String] in
       guard !stopEvent.isSignalled else { return [:] }
       let rotated = trust.update(plan)
-      state.setSlices(plan.slices)
+      state.setSlices(plan.slices, linkKbps: plan.linkKbps)
       state.handle(.configure(state.links(of: plan)))
+      state.setServices(plan.services, cluster: configuration.cluster)
       for slice in rotated { state.handle(.renew(slice: slice)) }
       return state.failures
     }
@@ -105,7 +106,8 @@ public final class Gateway: Sendable {
       }
       return GatewayStatus(
         listen: port.local, tunnels: tunnels,
-        drops: DropCount.list([strayIn, strayOut, state.refused]))
+        drops: DropCount.list([strayIn, strayOut, state.refused]), queues: state.queues,
+        services: state.serviceTraffic)
     }
   }
 
@@ -161,6 +163,8 @@ public enum GatewayError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 enum GatewayClock {
+  static var instant: Instant { Instant(nanoseconds: starling_monotonic()) }
+
   static var now: Now {
     Now(
       instant: Instant(nanoseconds: starling_monotonic()),

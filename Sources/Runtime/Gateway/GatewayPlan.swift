@@ -52,6 +52,8 @@ public struct TunnelSliceConfig: Hashable, Sendable {
   public var localBlocks: [IPPrefix]
   /// Inner MTU of the device.
   public var mtu: Int
+  /// `nil`: neither held back nor marked.
+  public var qos: TunnelQoS?
   public var identity: TunnelIdentity
 
   public struct Assignment: Hashable, Sendable {
@@ -66,14 +68,56 @@ public struct TunnelSliceConfig: Hashable, Sendable {
 
   public init(
     slice: String, device: String, addresses: [Assignment], localBlocks: [IPPrefix],
-    mtu: Int = 1420, identity: TunnelIdentity
+    mtu: Int = 1420, qos: TunnelQoS? = nil, identity: TunnelIdentity
   ) {
     self.slice = slice
     self.device = device
     self.addresses = addresses
     self.localBlocks = localBlocks
     self.mtu = mtu
+    self.qos = qos
     self.identity = identity
+  }
+}
+
+/// What a slice may send through a gateway, as `slice/<s>/qos` says.
+public struct TunnelQoS: Hashable, Sendable {
+  /// The most, in kilobits a second of inner packets; 0: no limit.
+  public var ceilingKbps: Int
+  /// What it gets although others want more of the gateway's link; 0: nothing of its own.
+  public var guaranteedKbps: Int
+  /// 0 to 7: what is left beyond the guarantees is shared in proportion to 8 − priority.
+  public var priority: Int
+  /// The code point of outer packets, 0 to 63.
+  public var dscp: UInt8
+
+  public init(
+    ceilingKbps: Int = 0, guaranteedKbps: Int = 0, priority: Int = 1, dscp: UInt8 = 0
+  ) {
+    self.ceilingKbps = ceilingKbps
+    self.guaranteedKbps = guaranteedKbps
+    self.priority = priority
+    self.dscp = dscp
+  }
+}
+
+/// The addresses of a service that a cluster exports into a slice; its traffic is counted.
+public struct TunnelServiceConfig: Hashable, Sendable {
+  public var slice: String
+  /// The cluster that exports it.
+  public var cluster: String
+  public var namespace: String
+  public var name: String
+  public var addresses: [IPAddress]
+
+  public init(
+    slice: String, cluster: String, namespace: String, name: String, addresses: [IPAddress]
+  ) {
+    self.slice = slice
+    self.cluster = cluster
+    self.namespace = namespace
+    self.name = name
+    self.addresses = addresses
   }
 }
 
@@ -113,10 +157,20 @@ public struct TunnelPeerConfig: Hashable, Sendable {
 public struct GatewayPlan: Hashable, Sendable {
   public var slices: [TunnelSliceConfig]
   public var peers: [TunnelPeerConfig]
+  /// What is counted by service.
+  public var services: [TunnelServiceConfig]
+  /// What the gateway's link carries, in kilobits a second of outer IP packets, shared by all slices;
+  /// 0: not known, then guarantees of slices are kept only as far as the link has room.
+  public var linkKbps: Int
 
-  public init(slices: [TunnelSliceConfig] = [], peers: [TunnelPeerConfig] = []) {
+  public init(
+    slices: [TunnelSliceConfig] = [], peers: [TunnelPeerConfig] = [],
+    services: [TunnelServiceConfig] = [], linkKbps: Int = 0
+  ) {
     self.slices = slices
     self.peers = peers
+    self.services = services
+    self.linkKbps = linkKbps
   }
 }
 

@@ -41,7 +41,8 @@ public struct GatewayPlanFile: Hashable, Sendable {
     listen = try Self.parse("listen", text.listen) { IPEndpoint($0) }
     staticKey = Array(text.staticKey)
     plan = GatewayPlan(
-      slices: try text.slices.map(Self.slice), peers: try text.peers.map(Self.peer))
+      slices: try text.slices.map(Self.slice), peers: try text.peers.map(Self.peer),
+      services: try (text.services ?? []).map(Self.service), linkKbps: text.linkKbps ?? 0)
   }
 
   /// What `init(json:)` reads.
@@ -50,7 +51,9 @@ public struct GatewayPlanFile: Hashable, Sendable {
     encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
     let text = Text(
       cluster: cluster, replica: replica, listen: listen.description, staticKey: Data(staticKey),
-      slices: plan.slices.map(Text.Slice.init), peers: plan.peers.map(Text.Peer.init))
+      linkKbps: plan.linkKbps > 0 ? plan.linkKbps : nil,
+      slices: plan.slices.map(Text.Slice.init), peers: plan.peers.map(Text.Peer.init),
+      services: plan.services.isEmpty ? nil : plan.services.map(Text.Service.init))
     do {
       return Array(try encoder.encode(text))
     } catch {
@@ -67,7 +70,7 @@ public struct GatewayPlanFile: Hashable, Sendable {
       localBlocks: try text.localBlocks.map { text throws(GatewayError) in
         try parse("localBlocks", text) { IPPrefix($0) }
       },
-      mtu: text.mtu ?? 1420,
+      mtu: text.mtu ?? 1420, qos: text.qos.map(Self.qos),
       identity: TunnelIdentity(
         certificate: Array(text.certificate), privateKey: Array(text.privateKey)))
   }
@@ -82,6 +85,20 @@ public struct GatewayPlanFile: Hashable, Sendable {
       certificateAuthority: Array(text.certificateAuthority), spiffeURI: text.spiffeURI,
       remoteBlocks: try text.remoteBlocks.map { text throws(GatewayError) in
         try parse("remoteBlocks", text) { IPPrefix($0) }
+      })
+  }
+
+  private static func qos(_ text: Text.QoS) -> TunnelQoS {
+    TunnelQoS(
+      ceilingKbps: text.ceilingKbps ?? 0, guaranteedKbps: text.guaranteedKbps ?? 0,
+      priority: text.priority ?? 1, dscp: min(text.dscp ?? 0, 63))
+  }
+
+  private static func service(_ text: Text.Service) throws(GatewayError) -> TunnelServiceConfig {
+    TunnelServiceConfig(
+      slice: text.slice, cluster: text.cluster, namespace: text.namespace, name: text.name,
+      addresses: try text.addresses.map { text throws(GatewayError) in
+        try parse("services.addresses", text) { IPAddress($0) }
       })
   }
 
@@ -122,6 +139,7 @@ public struct GatewayPlanFile: Hashable, Sendable {
       var addresses: [String]
       var localBlocks: [String]
       var mtu: Int?
+      var qos: QoS?
       /// X.509 DER, and its private key.
       var certificate: Data
       var privateKey: Data
@@ -132,8 +150,39 @@ public struct GatewayPlanFile: Hashable, Sendable {
         addresses = config.addresses.map { "\($0.address)/\($0.prefixLength)" }
         localBlocks = config.localBlocks.map(\.description)
         mtu = config.mtu
+        qos = config.qos.map(QoS.init)
         certificate = Data(config.identity.certificate)
         privateKey = Data(config.identity.privateKey)
+      }
+    }
+
+    struct QoS: Codable {
+      var ceilingKbps: Int?
+      var guaranteedKbps: Int?
+      var priority: Int?
+      var dscp: UInt8?
+
+      init(_ config: TunnelQoS) {
+        ceilingKbps = config.ceilingKbps
+        guaranteedKbps = config.guaranteedKbps
+        priority = config.priority
+        dscp = config.dscp
+      }
+    }
+
+    struct Service: Codable {
+      var slice: String
+      var cluster: String
+      var namespace: String
+      var name: String
+      var addresses: [String]
+
+      init(_ config: TunnelServiceConfig) {
+        slice = config.slice
+        cluster = config.cluster
+        namespace = config.namespace
+        name = config.name
+        addresses = config.addresses.map(\.description)
       }
     }
 
@@ -163,7 +212,9 @@ public struct GatewayPlanFile: Hashable, Sendable {
     var replica: String
     var listen: String
     var staticKey: Data
+    var linkKbps: Int?
     var slices: [Slice]
     var peers: [Peer]
+    var services: [Service]?
   }
 }

@@ -22,6 +22,10 @@ struct GatewayState {
   private let receive: ReceivePlane
   private let transmit: TransmitPlane
   private var slices: [String: Slice] = [:]
+  private var linkKbps = 0
+  private var services = ServiceRows()
+  /// By the number that the planes know them by.
+  private var links: [Int: LinkID] = [:]
   private(set) var events: [GatewayEvent] = []
   /// Handshake datagrams that the core refused.
   private(set) var refused = TrafficCounters()
@@ -50,25 +54,48 @@ struct GatewayState {
   // MARK: Slices
 
   /// Makes the devices of these slices, and lets go of the others.
-  mutating func setSlices(_ configs: [TunnelSliceConfig]) {
+  mutating func setSlices(_ configs: [TunnelSliceConfig], linkKbps: Int = 0) {
+    self.linkKbps = linkKbps
     let wanted = Dictionary(configs.map { ($0.slice, $0) }, uniquingKeysWith: { first, _ in first })
     for (name, slice) in slices.sorted(by: { $0.key < $1.key }) where wanted[name] == nil {
       receive.state.withLock { $0.setDevice(nil, mtu: 0, number: slice.number) }
       slices[name] = nil
     }
+    // Now, so that what waits for a slice that is gone never goes to the next one with its number.
+    setShaping()
     for (name, config) in wanted.sorted(by: { $0.key < $1.key }) {
       setSlice(name, config)
     }
+    setShaping()
     tellTransmit()
   }
 
   private func tellTransmit() {
-    transmit.setDevices(
-      slices.values.compactMap { slice in
-        slice.device.map {
-          TransmitPlane.Device(number: slice.number, mtu: slice.mtu, device: $0)
-        }
-      }.sorted { $0.number < $1.number })
+    let list = slices.values.compactMap { slice in
+      slice.device.map { device in
+        TransmitPlane.Device(
+          number: slice.number, mtu: slice.mtu, device: device, isShaped: isShaped(slice))
+      }
+    }
+    transmit.setDevices(list.sorted { $0.number < $1.number })
+  }
+
+  /// A slice without a rate on a link without one costs nothing.
+  private func isShaped(_ slice: Slice) -> Bool {
+    linkKbps > 0 || slice.config.qos.map { $0.ceilingKbps > 0 } == true
+  }
+
+  private func setShaping() {
+    var plan = ShapingPlan(link: linkKbps)
+    var marks: [Int: UInt8] = [:]
+    for slice in slices.values {
+      let qos = slice.config.qos ?? TunnelQoS()
+      marks[slice.number] = qos.dscp << 2
+      guard isShaped(slice) else { continue }
+      plan.rules[slice.number] = ShapingRule(
+        ceiling: qos.ceilingKbps, guaranteed: qos.guaranteedKbps, priority: qos.priority)
+    }
+    transmit.state.withLock { $0.setShaping(plan, marks: marks) }
   }
 
   /// The paths of a slice carry more or less than before.
@@ -121,6 +148,28 @@ struct GatewayState {
     receive.state.withLock { $0.setDevice(slice.device, mtu: slice.mtu, number: slice.number) }
   }
 
+  /// Counts the traffic of these services from now on; those that stay keep their figures.
+  mutating func setServices(_ configs: [TunnelServiceConfig], cluster: String) {
+    let devices = slices.mapValues(\.number)
+    let update = services.update(configs, links: links, devices: devices, cluster: cluster)
+    guard let (table, origin) = update else { return }
+    receive.state.withLock { $0.table.setServices(table, origin: origin) }
+    transmit.state.withLock { $0.table.setServices(table, origin: origin) }
+  }
+
+  var serviceTraffic: [ServiceTraffic] {
+    services.traffic(
+      sent: transmit.state.withLock { $0.table.serviceCounts },
+      received: receive.state.withLock { $0.table.serviceCounts })
+  }
+
+  /// What slices with a rate hold back.
+  var queues: [QueueStatus] {
+    slices.sorted { $0.key < $1.key }.flatMap { name, slice in
+      QueueStatus.list(name, transmit.state.withLock { $0.queues(slice.number) })
+    }
+  }
+
   /// By slice, why it is not served.
   var failures: [String: String] { slices.compactMapValues(\.failure) }
 
@@ -146,7 +195,8 @@ struct GatewayState {
       sendMessage(bytes, id)
     case .tags(let tags):
       receive.state.withLock { $0.table.setTags(tags) }
-    case .openLink(let link, _):
+    case .openLink(let link, let id):
+      links[link] = id
       receive.state.withLock { $0.table.openLink(link) }
       transmit.state.withLock { $0.table.openLink(link) }
     case .open(let opening):

@@ -8,6 +8,10 @@ public struct GatewayStatus: Hashable, Sendable {
   public var tunnels: [TunnelStatus]
   /// Datagrams that belonged to no tunnel, by reason (`TunnelDrop` names), sorted by name.
   public var drops: [DropCount]
+  /// What slices with a rate hold back, by slice and class.
+  public var queues: [QueueStatus]
+  /// Services that had traffic.
+  public var services: [ServiceTraffic]
 }
 
 /// Packets dropped for one reason.
@@ -50,6 +54,8 @@ public struct TunnelStatus: Hashable, Sendable {
   public var sentBytes: UInt64
   public var receivedPackets: UInt64
   public var receivedBytes: UInt64
+  /// The same by what inner packets asked for.
+  public var classes: [ClassTraffic]
   /// Sorted by reason; reasons with no packet are left out.
   public var drops: [DropCount]
   /// End of the validity of our leaf and of theirs, seconds since 1970.
@@ -99,6 +105,7 @@ extension TunnelStatus {
     sentBytes = sent.bytes
     receivedPackets = received.packets
     receivedBytes = received.bytes
+    classes = ClassTraffic.list(sent: sent, received: received)
     drops = DropCount.list([received, sent])
     localCertificateExpiry = link.peer?.localExpiry ?? localExpiry
     remoteCertificateExpiry = link.peer?.remoteExpiry

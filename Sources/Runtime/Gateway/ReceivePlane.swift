@@ -45,7 +45,7 @@ final class ReceivePlane: Sendable {
     var messages = GatewayLimits.messages
     while !stop.isSignalled {
       pump.refresh(&waits, from: fixed)
-      _ = poll(&waits, nfds_t(waits.count), -1)
+      pump.wait(&waits)
       // First the event, then what it is about: what comes in between signals again.
       if waits[2].revents != 0 { wake.drain() }
       pump.pump(&waits, from: fixed)

@@ -44,7 +44,7 @@ struct ReceiveState: ~Copyable {
       while start < message.count {
         let size = min(message.segment, message.count - start)
         let datagram = UnsafeMutableRawBufferPointer(start: message.bytes + start, count: size)
-        if take(datagram, now: now, &inputs) {
+        if take(datagram, outer: message.trafficClass, now: now, &inputs) {
           admitHandshake(datagram, receiver.source(index), now: now, &inputs)
         }
         start += size
@@ -56,7 +56,8 @@ struct ReceiveState: ~Copyable {
 
   /// One datagram, in place; true for a handshake datagram of a known link.
   private mutating func take(
-    _ datagram: UnsafeMutableRawBufferPointer, now: Instant, _ inputs: inout [TunnelInput]
+    _ datagram: UnsafeMutableRawBufferPointer, outer: UInt8, now: Instant,
+    _ inputs: inout [TunnelInput]
   ) -> Bool {
     switch table.admit(UnsafeRawBufferPointer(datagram)) {
     case .drop: return false
@@ -73,14 +74,14 @@ struct ReceiveState: ~Copyable {
       }
       let content = UnsafeMutableRawBufferPointer(
         start: start + PacketHeader.size, count: length)
-      accept(content, ticket, &inputs)
+      accept(content, outer: outer, ticket, &inputs)
       return false
     }
   }
 
   /// Takes what an authentic datagram contained.
   private mutating func accept(
-    _ content: UnsafeMutableRawBufferPointer, _ ticket: ReceiveTable.Ticket,
+    _ content: UnsafeMutableRawBufferPointer, outer: UInt8, _ ticket: ReceiveTable.Ticket,
     _ inputs: inout [TunnelInput]
   ) {
     var heard = false
@@ -93,7 +94,10 @@ struct ReceiveState: ~Copyable {
     case .control:
       // What is longer is padding behind a probe.
       inputs.append(.message(ticket.session, Array(bytes.prefix(TunnelLimits.sessionMessage))))
-    case .deliver(let inner, let device, let link):
+    case .deliver(var inner, let device, let link):
+      guard outer == 0 || ECN.combine(content, &inner, outer: outer) else {
+        return table.dropDelivered(.congestion, link: link)
+      }
       if coalescer.isFull { flush() }
       let isPartial = ticket.header.flags & PacketHeader.partialChecksum != 0
       SegmentSizeClamp.apply(content, inner, mtu: devices[device].mtu, isPartial: isPartial)

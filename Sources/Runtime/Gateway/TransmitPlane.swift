@@ -1,3 +1,4 @@
+internal import Base
 internal import CLinux
 internal import Glibc
 internal import Synchronization
@@ -15,6 +16,8 @@ final class TransmitPlane: Sendable {
     var number: Int
     var mtu: Int
     var device: TunnelDevice
+    /// Its packets may have to wait.
+    var isShaped: Bool
   }
 
   private struct Devices {
@@ -22,7 +25,7 @@ final class TransmitPlane: Sendable {
     var owner = Thread.receiving
   }
 
-  let state = Mutex(TransmitState())
+  let state: Mutex<TransmitState>
   let port: TunnelPort
   private let devices = Mutex(Devices())
   /// Changes with the list and its owner.
@@ -33,6 +36,7 @@ final class TransmitPlane: Sendable {
 
   init(port: TunnelPort, inbox: ControlInbox, stop: WakeEvent) throws(GatewayError) {
     self.port = port
+    state = Mutex(TransmitState(isV6: port.local.address.family == .v6))
     self.inbox = inbox
     self.stop = stop
     wakes = [try WakeEvent(), try WakeEvent()]
@@ -85,7 +89,7 @@ final class TransmitPlane: Sendable {
     let fixed = waits.count
     while !stop.isSignalled {
       pump.refresh(&waits, from: fixed)
-      _ = poll(&waits, nfds_t(waits.count), -1)
+      pump.wait(&waits)
       // First the event, then what it is about: what comes in between signals again.
       if waits[1].revents != 0 { wake.drain() }
       pump.pump(&waits, from: fixed)

@@ -1,8 +1,9 @@
+internal import Base
 internal import CLinux
 internal import Tunnel
 
 /// What the sending plane's lock guards.
-struct TransmitState {
+struct TransmitState: ~Copyable {
   /// The sending thread's lane: no other thread seals data under its keys.
   static let lane = 0
 
@@ -17,15 +18,25 @@ struct TransmitState {
   var ciphers = PacketCiphers(encrypts: true)
   /// Where a session's packets go, by its slot.
   private var paths: [Path] = []
+  /// What holds slices back that have a rate of their own, or share a link with one.
+  private var shaper: Shaper
+  /// By device number: how its outer packets are marked, a code point in the upper six bits.
+  private var marks = [UInt8](repeating: 0, count: GatewayLimits.devices)
+
+  /// `isV6`: the outer packets'.
+  init(isV6: Bool) {
+    shaper = Shaper(overhead: (isV6 ? 40 : 20) + 8 + PacketHeader.overhead)
+  }
 
   /// Seals segments of a packet behind those that wait, as many as there is room for; gives the first
   /// that is still to be done. What goes no further is counted and done.
   mutating func seal(
-    _ packet: OutboundPacket, from first: Int, device: Int, _ trains: inout DatagramTrains,
+    _ packet: OutboundPacket, _ segments: Range<Int>, device: Int, _ trains: inout DatagramTrains,
     _ worn: inout SessionID?
   ) -> Int {
+    let first = segments.lowerBound
     let largest = packet.size(of: first) + PacketHeader.overhead
-    let count = min(packet.count - first, trains.room(for: largest))
+    let count = min(segments.count, trains.room(for: largest))
     guard count > 0 else { return first }
     let last = packet.size(of: first + count - 1)
     let bytes = (count - 1) * packet.size(of: first) + last
@@ -33,13 +44,14 @@ struct TransmitState {
       case .seal(let ticket) = table.admit(
         packet.inner, packet.bytes, segments: count, bytes: bytes, flags: packet.flags,
         device: device, lane: Self.lane)
-    else { return packet.count }
+    else { return segments.upperBound }
     if ticket.wantsRekey { worn = ticket.session }
     guard let cipher = ciphers[ticket.cipher] else {
       table.sendFailed(ticket.session, tooBig: false, packets: count)
-      return packet.count
+      return segments.upperBound
     }
     let slot = ticket.session.slot
+    let octet = marks[device] | ECN.outer(packet.inner.trafficClass)
     var header = ticket.header
     for index in first..<first + count {
       let out = trains.next
@@ -49,8 +61,8 @@ struct TransmitState {
         index, to: UnsafeMutableRawBufferPointer(start: out + PacketHeader.size, count: size))
       if cipher.seal(out, length: size, counter: header.counter) {
         trains.append(
-          size + PacketHeader.overhead, session: ticket.session, target: paths[slot].target,
-          isWhole: paths[slot].isWhole)
+          size + PacketHeader.overhead, session: ticket.session, trafficClass: octet,
+          target: paths[slot].target, isWhole: paths[slot].isWhole)
       } else {
         table.sendFailed(ticket.session, tooBig: false)
       }
@@ -87,5 +99,79 @@ struct TransmitState {
   /// The kernel cuts no trains on this session's path.
   mutating func sendSingly(_ id: SessionID) {
     paths[id.slot].isWhole = false
+  }
+}
+
+/// Slices with a rate.
+extension TransmitState {
+  mutating func setShaping(_ plan: ShapingPlan, marks: [Int: UInt8]) {
+    shaper.configure(plan, now: GatewayClock.instant)
+    for number in self.marks.indices { self.marks[number] = marks[number] ?? 0 }
+  }
+
+  func isShaped(_ device: Int) -> Bool { shaper.isShaped(device) }
+
+  func queues(_ device: Int) -> [QueueFigures] { shaper.figures(device) }
+
+  /// When something that waits may go; `nil`: nothing waits.
+  var wakeAt: Instant? { shaper.waiting > 0 ? shaper.wakeAt : nil }
+
+  /// What was read from a shaped device, with its virtio header: whether it may go at once. Otherwise
+  /// it waits or is dropped.
+  mutating func admit(_ read: DeviceRead, device: Int) -> Bool {
+    let bytes = read.bytes
+    guard bytes.count > VirtioHeader.size, let header = VirtioHeader(bytes),
+      let inner = InnerPacket(UnsafeRawBufferPointer(rebasing: bytes[VirtioHeader.size...]))
+    else {
+      table.count(.badInnerPacket)
+      return false
+    }
+    let now = GatewayClock.instant
+    if shaper.pass(device, bytes: header.charge(bytes.count - VirtioHeader.size), now: now) {
+      return true
+    }
+    let index = TrafficClass.index(of: inner.trafficClass)
+    // What finds no room is counted there.
+    _ = shaper.hold(device, classIndex: index, bytes, now: now)
+    return false
+  }
+
+  mutating func charge(_ packet: OutboundPacket, device: Int) {
+    let last = packet.size(of: packet.count - 1)
+    let bytes = (packet.count - 1) * packet.size(of: 0) + last
+    shaper.charge(device, bytes: bytes, segments: packet.count)
+  }
+
+  /// Seals what may go of that which waits, as far as there is room; true where that ended it.
+  mutating func sealWaiting(
+    _ devices: [TransmitPlane.Device], _ trains: inout DatagramTrains, _ worn: inout SessionID?
+  ) -> Bool {
+    let now = GatewayClock.instant
+    while trains.hasRoomForGrant {
+      let grant = shaper.next(now: now) { number in
+        devices.first { $0.number == number }?.mtu ?? TunnelLimits.innerMTU
+      }
+      guard let grant else { return false }
+      _ = seal(grant.packet, grant.segments, device: grant.device, &trains, &worn)
+    }
+    return true
+  }
+}
+
+/// What a device gave: a packet with its virtio header.
+///
+/// Unchecked: it points into a buffer of the one thread that reads the device. It is `Sendable` only so
+/// that it may be used while that thread holds the plane's lock.
+struct DeviceRead: @unchecked Sendable {
+  let bytes: UnsafeRawBufferPointer
+}
+
+extension VirtioHeader {
+  /// Inner bytes of all segments that a packet of so many bytes is cut into.
+  func charge(_ count: Int) -> Int {
+    guard segmentation != .none, segmentSize > 0 else { return count }
+    let payload = max(0, count - Int(headerLength))
+    let segments = max(1, (payload + Int(segmentSize) - 1) / Int(segmentSize))
+    return count + (segments - 1) * Int(headerLength)
   }
 }

@@ -1,6 +1,7 @@
 internal import Base
 internal import CLinux
 internal import Glibc
+internal import Tunnel
 
 /// The TUN device of one slice. It is there as long as this object is.
 final class TunnelDevice: Sendable {
@@ -140,7 +141,10 @@ enum GatewayLimits {
   /// How many of them may be handshake datagrams: a flood of those must not push out the probes and
   /// rekeys of live sessions.
   static let handshakes = 512
-  static let devices = 256
+  static let devices = TunnelLimits.devices
+  /// How long the data threads sleep at least while packets wait for their slice's rate, in
+  /// nanoseconds: a fraction of what a bucket saves up.
+  static let leastWait: Int64 = 200_000
 }
 
 extension GatewayError {

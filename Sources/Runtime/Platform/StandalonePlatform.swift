@@ -262,7 +262,9 @@ final class StandalonePlatform: Platform {
 
   private func applyGateway(_ plan: PlatformPlan) {
     guard let gateway = state.withLock({ $0.gateway }) else { return }
-    var out = GatewayPlan()
+    var out = GatewayPlan(
+      services: TunnelServiceConfig.list(plan.view, devices: plan.gateway.devices),
+      linkKbps: configuration.gateway.linkKbps)
     for device in plan.gateway.devices {
       guard let leaf = leaf(for: device.slice, plan.view.slices[device.slice]?.rotation) else {
         continue
@@ -271,7 +273,8 @@ final class StandalonePlatform: Platform {
         TunnelSliceConfig(
           slice: device.slice, device: device.device,
           addresses: [.init(device.address, prefixLength: device.cidr.length)],
-          localBlocks: [device.block], mtu: Self.innerMTU, identity: leaf))
+          localBlocks: [device.block], mtu: Self.innerMTU,
+          qos: TunnelQoS(device.qos), identity: leaf))
     }
     for tunnel in plan.gateway.tunnels {
       let remote = SPIFFEIdentity(

@@ -31,6 +31,7 @@ enum TunnelMetrics {
       show(
         "certificate_expiry_timestamp_seconds", "End of the local leaf.",
         tunnel.localCertificateExpiry.map(Double.init))
+      for kind in tunnel.classes { setClass(kind, of: tunnel, in: registry) }
       for drop in tunnel.drops {
         registry.counter(
           "starling_tunnel_dropped_packets_total", help: "Packets dropped, by reason.",
@@ -44,5 +45,61 @@ enum TunnelMetrics {
         labels: ["reason": drop.reason]
       ).raise(to: drop.packets)
     }
+    for queue in status.queues { setQueue(queue, in: registry) }
+    for service in status.services { setService(service, in: registry) }
+  }
+
+  private static func setClass(
+    _ kind: ClassTraffic, of tunnel: TunnelStatus, in registry: MetricsRegistry
+  ) {
+    guard kind.figures.sentPackets > 0 || kind.figures.receivedPackets > 0 else { return }
+    func count(_ name: String, _ help: String, _ value: UInt64) {
+      registry.counter(
+        "starling_tunnel_class_\(name)", help: help,
+        labels: ["slice": tunnel.slice, "cluster": tunnel.cluster, "class": kind.name]
+      ).raise(to: value)
+    }
+    count("sent_packets_total", "Inner packets sent, by class.", kind.figures.sentPackets)
+    count("sent_bytes_total", "Inner bytes sent, by class.", kind.figures.sentBytes)
+    count(
+      "received_packets_total", "Inner packets received, by class.", kind.figures.receivedPackets)
+    count("received_bytes_total", "Inner bytes received, by class.", kind.figures.receivedBytes)
+  }
+
+  private static func setQueue(_ queue: QueueStatus, in registry: MetricsRegistry) {
+    func drop(_ reason: String, _ packets: UInt64) {
+      registry.counter(
+        "starling_tunnel_shaping_dropped_packets_total",
+        help: "Packets dropped since their slice may send no more, by reason.",
+        labels: ["slice": queue.slice, "class": queue.className, "reason": reason]
+      ).raise(to: packets)
+    }
+    drop("queue_limit", queue.refusedPackets)
+    drop("queue_delay", queue.delayedPackets)
+    drop("bad_inner_packet", queue.malformedPackets)
+    registry.counter(
+      "starling_tunnel_shaping_marked_packets_total",
+      help: "Packets marked as congested (ECN) since their slice may send no more.",
+      labels: ["slice": queue.slice, "class": queue.className]
+    ).raise(to: queue.markedPackets)
+    registry.gauge(
+      "starling_tunnel_shaping_queue_bytes", help: "Bytes that wait for their slice's rate.",
+      labels: ["slice": queue.slice, "class": queue.className]
+    ).set(Double(queue.bytes))
+  }
+
+  private static func setService(_ service: ServiceTraffic, in registry: MetricsRegistry) {
+    let labels: KeyValuePairs = [
+      "slice": service.slice, "cluster": service.cluster, "exporter": service.exporter,
+      "namespace": service.namespace, "service": service.name,
+    ]
+    func count(_ name: String, _ help: String, _ value: UInt64) {
+      registry.counter("starling_service_\(name)", help: help, labels: labels).raise(to: value)
+    }
+    let figures = service.figures
+    count("sent_packets_total", "Inner packets of a service sent.", figures.sentPackets)
+    count("sent_bytes_total", "Inner bytes of a service sent.", figures.sentBytes)
+    count("received_packets_total", "Inner packets of a service received.", figures.receivedPackets)
+    count("received_bytes_total", "Inner bytes of a service received.", figures.receivedBytes)
   }
 }
