@@ -33,6 +33,14 @@ def main():
         "--hostile", type=int, default=0, help="so many hostile datagrams at a live gateway instead")
     tunnel.add_argument(
         "--integrity", type=float, default=0, help="so many GB over a bad path instead")
+    tunnel.add_argument(
+        "--shaping", action="store_true", help="rates, guarantees and classes instead")
+    tunnel.add_argument(
+        "--capture", type=float, default=0,
+        help="so many MB of known text while the outer link is recorded instead")
+    tunnel.add_argument(
+        "--features", action="store_true",
+        help="ours with a ceiling of 10 Gbit/s and services that are counted")
     tunnel.add_argument("--rekeys", type=int, default=1000)
     tunnel.add_argument("--rotations", type=int, default=20)
     tunnel.add_argument("--kills", type=int, default=4)

@@ -8,7 +8,7 @@ import statistics
 import sys
 import tempfile
 
-from . import bench_rotation, bench_weather, namespaces, tunnel_lab
+from . import bench_capture, bench_rotation, bench_shaping, bench_weather, namespaces, tunnel_lab
 
 OURS = "starling"
 RAW = "raw"
@@ -55,6 +55,15 @@ def anchors(folder, wanted, say):
     return found, missing
 
 
+def every_feature():
+    """A plan's parts that the plainest one leaves out."""
+    services = [
+        {"slice": "bench", "cluster": cluster, "namespace": "bench", "name": f"of-{cluster}",
+         "addresses": [tunnel_lab.INNER[cluster]]} for cluster in "ab"]
+    qos = {"ceilingKbps": 10_000_000, "guaranteedKbps": 1_000_000, "priority": 1, "dscp": 18}
+    return {"slices": {"bench": {"qos": qos}}, "extra": {"services": services}}
+
+
 def measure(name, script, offloads, options, tool):
     """One system, once, on a fresh link."""
     with tunnel_lab.TunnelLab(offloads) as lab:
@@ -62,7 +71,7 @@ def measure(name, script, offloads, options, tool):
         if name == RAW:
             target = tunnel_lab.OUTER["b"]
         elif name == OURS:
-            lab.start_gateways()
+            lab.start_gateways(**(every_feature() if options.features else {}))
         else:
             lab.start_anchor(script)
         lab.wait_up(target)
@@ -156,6 +165,10 @@ def main(options):
         return {"failed": f"please install: {' '.join(lacking)}"}
     if options.rotation:
         return bench_rotation.main(options, say)
+    if options.shaping:
+        return bench_shaping.main(options, say)
+    if options.capture:
+        return bench_capture.main(options, say)
     if options.hostile or options.integrity:
         return bench_weather.main(options, say)
     wanted = options.only.split(",") if options.only else None

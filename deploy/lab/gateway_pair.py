@@ -57,7 +57,8 @@ class Authority:
 class GatewayPlans:
     """The plans of gateways `a` and `b` (several replicas each, if asked for) in a folder."""
 
-    def __init__(self, directory, replicas=(1, 1)):
+    def __init__(self, directory, replicas=(1, 1), slices=(SLICE,)):
+        self.slices = slices
         self.directory = pathlib.Path(directory)
         self.authorities = {c: Authority(self.directory, c) for c in CLUSTERS}
         self.keys, self.leaves = {}, {}
@@ -69,38 +70,43 @@ class GatewayPlans:
             self.rotate(name)
 
     @staticmethod
-    def uri(name):
+    def uri(name, slice_name):
         set_id = "00" * 32
-        return f"spiffe://{set_id}/cluster/{name[0]}/slice/{SLICE}/gateway/{name[1]}"
+        return f"spiffe://{set_id}/cluster/{name[0]}/slice/{slice_name}/gateway/{name[1]}"
 
     def rotate(self, name):
-        """Makes a new leaf; the next `write` carries it."""
-        self.leaves[name] = self.authorities[name[0]].leaf(self.directory, self.uri(name))
+        """Makes new leaves; the next `write` carries them."""
+        for part in self.slices:
+            self.leaves[name, part] = self.authorities[name[0]].leaf(
+                self.directory, self.uri(name, part))
 
     def public(self, name):
         der = _openssl(
             ["pkey", "-inform", "DER", "-pubout", "-outform", "DER"], self.keys[name])
         return der[-32:]
 
-    def write(self, name, listen, address, blocks, endpoints, mtu=1420, device="tun0"):
-        """Writes one gateway's plan; `endpoints` and `blocks` are by gateway name and cluster."""
+    def write(self, name, listen, slices, endpoints, extra=None):
+        """Writes one gateway's plan. `slices`: by name its device, address, blocks by cluster, and
+        what else its entry is to say; `endpoints` are by gateway; `extra` is said of the gateway."""
         cluster, replica = name
-        certificate, private = self.leaves[name]
         plan = {
             "cluster": cluster, "replica": replica, "listen": listen,
             # The raw key ends the PKCS #8 form (RFC 8410).
-            "staticKey": _text(self.keys[name][-32:]),
-            "slices": [{
-                "slice": SLICE, "device": device, "addresses": [address],
-                "localBlocks": [blocks[cluster]], "mtu": mtu,
-                "certificate": _text(certificate), "privateKey": _text(private)}],
-            "peers": [{
-                "slice": SLICE, "cluster": other[0], "replica": other[1],
+            "staticKey": _text(self.keys[name][-32:]), "slices": [], "peers": [],
+        } | (extra or {})
+        for part, entry in slices.items():
+            certificate, private = self.leaves[name, part]
+            plan["slices"].append({
+                "slice": part, "device": entry["device"], "addresses": [entry["address"]],
+                "localBlocks": [entry["blocks"][cluster]], "mtu": 1420,
+                "certificate": _text(certificate), "privateKey": _text(private)}
+                | entry.get("extra", {}))
+            plan["peers"] += [{
+                "slice": part, "cluster": other[0], "replica": other[1],
                 "endpoints": [endpoints[other]], "staticKey": _text(self.public(other)),
                 "certificateAuthority": _text(self.authorities[other[0]].der),
-                "spiffeURI": self.uri(other), "remoteBlocks": [blocks[other[0]]]}
-                for other in self.names if other[0] != cluster],
-        }
+                "spiffeURI": self.uri(other, part), "remoteBlocks": [entry["blocks"][other[0]]]}
+                for other in self.names if other[0] != cluster]
         path = self.directory / f"{cluster}{replica}.json"
         temporary = path.with_suffix(".new")
         temporary.touch(mode=0o600)

@@ -19,6 +19,11 @@ OFFLOADS = ("tso", "gso", "gro", "tx-udp-segmentation")
 TOOLS = {"iperf3", "ping", "datagrams", "weather", "bash", "sh", "ip"}
 
 
+def inner(cluster, number):
+    """A cluster's address in the slice with a number."""
+    return INNER[cluster].replace(".0.", f".{number}.")
+
+
 def build(directory, name):
     """A tool of this folder in C; None where there is no compiler."""
     compiler = shutil.which("cc") or shutil.which("clang")
@@ -101,21 +106,26 @@ class TunnelLab:
             [str(script)], check=True, stdout=log, stderr=log, timeout=30,
             env=os.environ | {"P": self.prefix, "WORK": str(self.directory)})
 
-    def start_gateways(self, replicas=(1, 1), via=None):
-        """`via`: all find each other at this endpoint instead of directly."""
-        self.via = via
-        self.plans = gateway_pair.GatewayPlans(self.directory, replicas)
+    def start_gateways(self, replicas=(1, 1), via=None, slices=None, extra=None):
+        """`via`: all find each other at this endpoint instead of directly. `slices`: by name what
+        their entries in the plan say beyond the usual; `extra`: what the plan itself does."""
+        self.via, self.extra = via, extra
+        self.slices = slices or {gateway_pair.SLICE: {}}
+        self.plans = gateway_pair.GatewayPlans(self.directory, replicas, tuple(self.slices))
         for name in self.plans.names:
             self.write_plan(name)
             self.start_gateway(name)
 
     def write_plan(self, name):
         listen = {n: f"{OUTER[n[0]]}:{PORT + int(n[1])}" for n in self.plans.names}
-        blocks = {cluster: f"{INNER[cluster]}/32" for cluster in INNER}
         endpoints = {n: self.via or listen[n] for n in self.plans.names}
-        return self.plans.write(
-            name, listen[name], f"{INNER[name[0]]}/24", blocks, endpoints,
-            device=f"tun{name[1]}")
+        slices = {}
+        for number, (part, extra) in enumerate(self.slices.items()):
+            slices[part] = {
+                "device": f"tun{name[1]}" + (f"-{number}" if number else ""),
+                "address": f"{inner(name[0], number)}/24", "extra": extra,
+                "blocks": {cluster: f"{inner(cluster, number)}/32" for cluster in INNER}}
+        return self.plans.write(name, listen[name], slices, endpoints, self.extra)
 
     def start_gateway(self, name):
         path = self.directory / f"{name[0]}{name[1]}.json"
@@ -199,11 +209,12 @@ class TunnelLab:
         received = int(receiver.communicate(timeout=seconds + 10)[0])
         return {"sent_pps": int(sent) / seconds, "received_pps": received / seconds}
 
-    def rtt(self, target, interval, count):
+    def rtt(self, target, interval, count, options=()):
         """Median and 99th percentile of round trips in microseconds."""
-        warm = ["ping", "-q", "-i", str(interval), "-c", str(count // 3), target]
+        warm = ["ping", "-q", "-i", str(interval), "-c", str(count // 3), *options, target]
         self.hosts["a"].check(warm)
-        text = self.hosts["a"].check(["ping", "-i", str(interval), "-c", str(count), target])
+        text = self.hosts["a"].check(
+            ["ping", "-i", str(interval), "-c", str(count), *options, target])
         times = sorted(float(t) * 1e3 for t in re.findall(r"time=([\d.]+)", text))
         if not times:
             raise RuntimeError(f"no answers from {target}")
