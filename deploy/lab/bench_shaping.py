@@ -77,7 +77,9 @@ def ceiling(kilobits, seconds, is_udp):
             if queue["bytes"] or queue["refused"] or queue["delayed"]]
     return {
         "ceiling_kbps": kilobits, "load": "udp" if is_udp else "tcp", "measured_kbps": round(found),
-        "error": round(found / kilobits - 1, 4), "queues": queues}
+        "error": round(found / kilobits - 1, 4), "queues": queues,
+        # Otherwise the machine itself was the limit, and nothing was held back.
+        "is_held_back": bool(queues)}
 
 
 def guarantees(seconds):
@@ -150,7 +152,7 @@ def main(options, say):
         row = ceiling(kilobits, seconds, is_udp)
         say(str(row))
         result["ceilings"].append(row)
-        if abs(row["error"]) > CEILING_ERROR:
+        if row["error"] > CEILING_ERROR or row["is_held_back"] and row["error"] < -CEILING_ERROR:
             problems.append(f"{row['load']} at {kilobits} kbit/s: {row['measured_kbps']}")
     result["guarantees"] = guarantees(seconds)
     say(str(result["guarantees"]))
