@@ -139,6 +139,7 @@ let package = Package(
       dependencies: [
         "Base", "Runtime",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
       ], swiftSettings: settings, linkerSettings: executable),
 
     .target(

@@ -154,6 +154,21 @@ struct starling_endpoint starling_endpoint_make(const uint8_t *address, size_t s
   return endpoint;
 }
 
+int starling_endpoint_equal(const struct starling_endpoint *a, const struct starling_endpoint *b) {
+  if (a->length != b->length) return 0;
+  if (a->length == sizeof(struct sockaddr_in)) {
+    struct sockaddr_in x, y;
+    memcpy(&x, a->raw, sizeof x);
+    memcpy(&y, b->raw, sizeof y);
+    return x.sin_port == y.sin_port && x.sin_addr.s_addr == y.sin_addr.s_addr;
+  }
+  if (a->length != sizeof(struct sockaddr_in6)) return 0;
+  struct sockaddr_in6 x, y;
+  memcpy(&x, a->raw, sizeof x);
+  memcpy(&y, b->raw, sizeof y);
+  return x.sin6_port == y.sin6_port && !memcmp(&x.sin6_addr, &y.sin6_addr, sizeof x.sin6_addr);
+}
+
 size_t starling_endpoint_read(const struct starling_endpoint *endpoint, uint8_t *address,
                               uint16_t *port) {
   if (endpoint->length == sizeof(struct sockaddr_in)) {

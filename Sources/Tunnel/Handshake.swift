@@ -27,7 +27,7 @@ struct Handshake: Sendable {
   private var replay = ReplayWindow()
   /// The cookie (initiator), or the initiator's salt (responder).
   var echo: [UInt8]
-  var endpoint: IPEndpoint?
+  var target: TunnelTarget?
   private(set) var remoteSession: UInt32?
   private(set) var remoteLanes = 0
   var stream: FlightStream
@@ -63,7 +63,7 @@ struct Handshake: Sendable {
   /// Responder, at the first flight that carries a good cookie.
   init(
     responding session: SessionID, keys: LinkKeys, peerSalt: [UInt8], receiveKey: [UInt8],
-    endpoint: IPEndpoint, roundTripTime: Duration?, timing: TunnelTiming, now: Instant,
+    target: TunnelTarget, roundTripTime: Duration?, timing: TunnelTiming, now: Instant,
     crypto: TunnelCrypto
   ) {
     role = .server
@@ -74,7 +74,7 @@ struct Handshake: Sendable {
     self.peerSalt = peerSalt
     self.receiveKey = receiveKey
     echo = peerSalt
-    self.endpoint = endpoint
+    self.target = target
     stream = FlightStream(timing: timing, roundTripTime: roundTripTime)
     startedAt = now
     deadline = now + timing.handshakeTimeout
@@ -153,7 +153,7 @@ struct CookieJar: Sendable {
   }
 
   func cookie(
-    tag: UInt64, generation: UInt64, salt: [UInt8], source: IPEndpoint, now: Instant,
+    tag: UInt64, generation: UInt64, salt: [UInt8], source: TunnelTarget, now: Instant,
     crypto: TunnelCrypto, periodsAgo: Int64 = 0
   ) -> [UInt8] {
     var writer = ByteWriter(reserving: 80)
@@ -161,13 +161,12 @@ struct CookieJar: Sendable {
     writer.u64(generation)
     writer.u64(UInt64(bitPattern: now.nanoseconds / Self.period - periodsAgo))
     writer.raw(salt)
-    writer.raw(source.address.bytes)
-    writer.u16(source.port)
+    writer.raw(source.encoded)
     return Array(crypto.authenticate(key, writer.bytes).prefix(HandshakeMessage.cookieSize))
   }
 
   func accepts(
-    _ cookie: [UInt8], tag: UInt64, generation: UInt64, salt: [UInt8], source: IPEndpoint,
+    _ cookie: [UInt8], tag: UInt64, generation: UInt64, salt: [UInt8], source: TunnelTarget,
     now: Instant, crypto: TunnelCrypto
   ) -> Bool {
     (0...1).contains { ago in

@@ -6,6 +6,9 @@ public enum PacketKind: UInt8, Sendable {
   case handshake = 2
   /// A session message (probe, rekey, close), sealed like data on the control lane.
   case session = 3
+  /// Another gateway's datagram on its way through a common member (see `RelayAddress`), sealed like
+  /// data in the session with the one that hands it on.
+  case relay = 4
 }
 
 /// The 16 authenticated bytes in front of a data or session packet (`tunnel.md`, wire format).

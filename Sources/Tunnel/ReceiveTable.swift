@@ -12,6 +12,8 @@ public struct ReceiveTable: Sendable {
     var live = false
     var link = 0
     var device = 0
+    var slice = ""
+    var isDirect = false
     var lanes = 0
     var localBlocks: [IPPrefix] = []
     var remoteBlocks: [IPPrefix] = []
@@ -29,6 +31,8 @@ public struct ReceiveTable: Sendable {
   private var windows: [ReplayWindow] = []
   /// Tags of handshake datagrams that belong to a link, sorted.
   private var tags: [UInt64] = []
+  /// Sorted by address.
+  private var relays: [RelayEntry] = []
   /// By the link's number.
   public private(set) var links: [TrafficCounters] = []
   /// What belonged to no link.
@@ -99,6 +103,11 @@ public struct ReceiveTable: Sendable {
     case deliver(InnerPacket, device: Int, link: Int)
     /// A session message for the control path.
     case control
+    /// Behind the first `RelayAddress.size` bytes is a datagram for this gateway, which came through
+    /// the gateway of `link`.
+    case relayed(link: Int)
+    /// The content goes on as it is, in the direct session of this link.
+    case forward(link: Int)
   }
 
   /// Takes an authentic packet's content: records its counter, then checks the inner addresses.
@@ -116,6 +125,7 @@ public struct ReceiveTable: Sendable {
       heard = true
     }
     if ticket.header.kind == .session { return .control }
+    if ticket.header.kind == .relay { return acceptRelayed(content, slot) }
     guard let inner = InnerPacket(content) else { return dropAccepted(.badInnerPacket, slot) }
     if slot != checkedSlot || inner.source != checkedSource
       || inner.destination != checkedDestination
@@ -133,6 +143,34 @@ public struct ReceiveTable: Sendable {
     let device = sessions[slot].device
     services.count(inner, device: device, link: link, packets: 1, bytes: content.count)
     return .deliver(inner, device: device, link: link)
+  }
+
+  /// What came in a direct session for this gateway itself, or for one of the same slice. Nothing goes
+  /// over two relays: the addressee is the only one that a packet is handed to.
+  private mutating func acceptRelayed(
+    _ content: UnsafeRawBufferPointer, _ slot: Int
+  ) -> Acceptance {
+    guard sessions[slot].isDirect, let address = RelayAddress.read(content),
+      let index = find(address), relays[index].slice == sessions[slot].slice
+    else { return dropAccepted(.noRelay, slot) }
+    let from = sessions[slot].link
+    guard let link = relays[index].link else { return .relayed(link: from) }
+    guard link != from else { return dropAccepted(.noRelay, slot) }
+    return .forward(link: link)
+  }
+
+  private func find(_ address: RelayAddress) -> Int? {
+    var (low, high) = (0, relays.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if relays[middle].address < address { low = middle + 1 } else { high = middle }
+    }
+    return low < relays.count && relays[low].address == address ? low : nil
+  }
+
+  /// No packet of the session's lane is newer: what came before it may have been under way for long.
+  public func isNewest(_ ticket: Ticket) -> Bool {
+    windows[ticket.cipher].newest == ticket.header.sequence + 1
   }
 
   /// The epoch that a ticket belongs to, in full.
@@ -205,6 +243,10 @@ public struct ReceiveTable: Sendable {
     self.tags = tags.sorted()
   }
 
+  public mutating func setRelays(_ relays: [RelayEntry]) {
+    self.relays = relays.sorted()
+  }
+
   /// Starts a link's figures from zero.
   public mutating func openLink(_ link: Int) {
     while links.count <= link { links.append(TrafficCounters()) }
@@ -220,8 +262,9 @@ public struct ReceiveTable: Sendable {
       windows += Array(repeating: ReplayWindow(), count: CipherSlot.perSession)
     }
     sessions[slot] = Session(
-      id: opening.id, live: true, link: opening.link, device: device,
-      lanes: opening.receiveLanes, localBlocks: opening.localBlocks,
+      id: opening.id, live: true, link: opening.link, device: device, slice: opening.slice,
+      isDirect: opening.target.relay == nil, lanes: opening.receiveLanes,
+      localBlocks: opening.localBlocks,
       remoteBlocks: opening.remoteBlocks)
     for epoch in 0..<CipherSlot.epochs { clear(slot, UInt64(epoch)) }
     checkedSlot = -1

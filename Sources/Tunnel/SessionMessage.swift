@@ -5,7 +5,8 @@ enum SessionMessage: Hashable, Sendable {
   /// Says nothing: the authenticated packet that shows a switch of epoch or session.
   case nothing
   case probe(number: UInt64)
-  case answer(number: UInt64)
+  /// With the address that the probe came from, where it came directly.
+  case answer(number: UInt64, observed: IPEndpoint? = nil)
   /// The initiator's share for the next epoch.
   case propose(epoch: UInt64, share: [UInt8])
   /// The responder's: it can receive that epoch now.
@@ -13,6 +14,9 @@ enum SessionMessage: Hashable, Sendable {
   /// The responder would like the epoch behind this one.
   case ask(epoch: UInt64)
   case close(String)
+  /// Is there somebody at this address who holds the session's keys?
+  case challenge(token: [UInt8])
+  case response(token: [UInt8])
 
   private enum Kind: UInt8 {
     case nothing = 0
@@ -22,9 +26,12 @@ enum SessionMessage: Hashable, Sendable {
     case accept = 4
     case ask = 5
     case close = 6
+    case challenge = 7
+    case response = 8
   }
 
   static let shareSize = 32
+  static let tokenSize = 8
 
   var encoded: [UInt8] {
     var writer = ByteWriter()
@@ -35,9 +42,13 @@ enum SessionMessage: Hashable, Sendable {
     case .probe(let number):
       kind(.probe)
       writer.u64(number)
-    case .answer(let number):
+    case .answer(let number, let observed):
       kind(.answer)
       writer.u64(number)
+      let address = observed?.address.bytes ?? []
+      writer.u8(UInt8(address.count))
+      writer.raw(address)
+      writer.u16(observed?.port ?? 0)
     case .propose(let epoch, let share):
       kind(.propose)
       writer.u64(epoch)
@@ -52,6 +63,12 @@ enum SessionMessage: Hashable, Sendable {
     case .close(let reason):
       kind(.close)
       writer.block(Array(reason.utf8.prefix(TunnelLimits.reason)))
+    case .challenge(let token):
+      kind(.challenge)
+      writer.raw(token)
+    case .response(let token):
+      kind(.response)
+      writer.raw(token)
     }
     return writer.bytes
   }
@@ -72,13 +89,21 @@ enum SessionMessage: Hashable, Sendable {
     case .probe:
       self = .probe(number: try reader.u64())
       return
-    case .answer: self = .answer(number: try reader.u64())
+    case .answer:
+      let number = try reader.u64()
+      let count = Int(try reader.u8())
+      guard [0, 4, 16].contains(count) else { throw .malformed("address") }
+      let address = IPAddress(bytes: try reader.bytes(count))
+      let port = try reader.u16()
+      self = .answer(number: number, observed: address.map { IPEndpoint($0, port: port) })
     case .propose: self = .propose(epoch: try reader.u64(), share: try reader.bytes(32))
     case .accept: self = .accept(epoch: try reader.u64(), share: try reader.bytes(32))
     case .ask: self = .ask(epoch: try reader.u64())
     case .close:
       let raw = try reader.block(limit: TunnelLimits.reason, "reason")
       self = .close(String(decoding: raw, as: UTF8.self))
+    case .challenge: self = .challenge(token: try reader.bytes(Self.tokenSize))
+    case .response: self = .response(token: try reader.bytes(Self.tokenSize))
     }
     try reader.finish()
   }

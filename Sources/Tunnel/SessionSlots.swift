@@ -35,7 +35,7 @@ public struct SessionOpening: Hashable, Sendable {
   /// Data lanes that the far side and we send with.
   public var receiveLanes: Int
   public var sendLanes: Int
-  public var endpoint: IPEndpoint
+  public var target: TunnelTarget
   public var localBlocks: [IPPrefix]
   public var remoteBlocks: [IPPrefix]
 }

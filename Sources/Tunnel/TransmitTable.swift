@@ -11,6 +11,7 @@ public struct TransmitTable: Sendable {
     var live = false
     var remoteIndex: UInt32 = 0
     var link = 0
+    var target: TunnelTarget?
     var lanes = 0
     var epoch: UInt64 = 0
     var hasKeys = false
@@ -37,6 +38,8 @@ public struct TransmitTable: Sendable {
 
   private var sessions: [Session] = []
   private var lanes: [LaneState] = []
+  /// By link.
+  private var active: [SessionID?] = []
   /// By device, sorted by prefix: IPv4 first. Blocks of one slice do not overlap.
   private var routes: [[Route]] = []
   /// By the link's number.
@@ -114,6 +117,28 @@ public struct TransmitTable: Sendable {
     take(
       id, lane: Int(TunnelLimits.controlLane), kind: .session, flags: 0, segments: 1,
       bytes: count)
+  }
+
+  /// Hands out counters for relayed datagrams in the direct session of a link. `others`: they are
+  /// handed on for somebody.
+  public mutating func admitRelayed(
+    _ link: Int, lane: Int, segments: Int, bytes: Int, others: Bool
+  ) -> Admission {
+    guard link < active.count, let id = active[link], isOpen(id),
+      sessions[id.slot].target?.relay == nil
+    else { return stray(.noRelay, segments) }
+    let admission = take(
+      id, lane: lane, kind: .relay, flags: 0, segments: segments, bytes: bytes)
+    if others, case .seal = admission {
+      links[link].relayedPackets &+= UInt64(segments)
+      links[link].relayedBytes &+= UInt64(bytes)
+    }
+    return admission
+  }
+
+  /// Where a session's packets go.
+  public func target(of id: SessionID) -> TunnelTarget? {
+    isOpen(id) ? sessions[id.slot].target : nil
   }
 
   private mutating func take(
@@ -224,7 +249,7 @@ public struct TransmitTable: Sendable {
     }
     sessions[slot] = Session(
       id: opening.id, live: true, remoteIndex: opening.remoteIndex, link: opening.link,
-      lanes: opening.sendLanes)
+      target: opening.target, lanes: opening.sendLanes)
   }
 
   /// Makes an epoch the one to send with; its counters start at zero. Gives the index of the cipher
@@ -265,6 +290,16 @@ public struct TransmitTable: Sendable {
   /// Replaces the table of services; `origin` is by row where it stood in the one before.
   public mutating func setServices(_ table: ServiceTable, origin: [Int]) {
     services.replace(table, origin: origin)
+  }
+
+  public mutating func retarget(_ id: SessionID, _ target: TunnelTarget) {
+    if isOpen(id) { sessions[id.slot].target = target }
+  }
+
+  /// The session that carries a link's traffic.
+  public mutating func setActive(_ link: Int, _ session: SessionID?) {
+    while active.count <= link { active.append(nil) }
+    active[link] = session
   }
 
   /// Replaces the routes of a device.

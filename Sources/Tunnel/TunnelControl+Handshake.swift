@@ -4,13 +4,21 @@ extension TunnelControl {
   /// A handshake datagram of a known link. What does not open, comes twice or belongs to no attempt
   /// is counted and changes nothing.
   mutating func receive(
-    _ bytes: [UInt8], from source: IPEndpoint, _ now: Instant, _ effects: inout [TunnelEffect]
+    _ bytes: [UInt8], from origin: TunnelSource, _ now: Instant, _ effects: inout [TunnelEffect]
   ) {
     guard let datagram = try? HandshakeDatagram(bytes) else {
       return refuse(.malformed, &effects)
     }
     guard let number = tags[datagram.tag], let link = links[number] else {
       return refuse(.unknownLink, &effects)
+    }
+    // Answers go back the way that this came.
+    let source: TunnelTarget
+    switch origin {
+    case .address(let endpoint): source = .address(endpoint)
+    case .relay(let relay) where isRelay(relay, for: number):
+      source = .relay(link: relay, addressee: link.address)
+    case .relay: return refuse(.noRelay, &effects)
     }
     let key =
       link.initiating?.receiveKey(for: datagram.salt)
@@ -50,7 +58,7 @@ extension TunnelControl {
 
   /// Answers with a cookie and keeps nothing.
   private mutating func answerHello(
-    _ number: Int, _ datagram: HandshakeDatagram, from source: IPEndpoint, _ now: Instant,
+    _ number: Int, _ datagram: HandshakeDatagram, from source: TunnelTarget, _ now: Instant,
     _ effects: inout [TunnelEffect]
   ) {
     guard let link = links[number] else { return }
@@ -65,7 +73,7 @@ extension TunnelControl {
   }
 
   private func sendCookie(
-    _ link: Link, _ datagram: HandshakeDatagram, to source: IPEndpoint, _ now: Instant,
+    _ link: Link, _ datagram: HandshakeDatagram, to source: TunnelTarget, _ now: Instant,
     _ effects: inout [TunnelEffect], in body: ([UInt8]) -> HandshakeMessage.Body
   ) {
     let cookie = cookies.cookie(
@@ -81,7 +89,7 @@ extension TunnelControl {
 
   /// Initiator: the far side is there, and TLS begins.
   private mutating func challenged(
-    _ number: Int, _ echo: [UInt8], _ cookie: [UInt8], from source: IPEndpoint, _ now: Instant,
+    _ number: Int, _ echo: [UInt8], _ cookie: [UInt8], from source: TunnelTarget, _ now: Instant,
     _ effects: inout [TunnelEffect]
   ) {
     guard let link = links[number], var handshake = link.initiating, echo == handshake.salt,
@@ -89,7 +97,7 @@ extension TunnelControl {
     else { return refuse(.replayed, &effects) }
     handshake.phase = .flights
     handshake.echo = cookie
-    handshake.endpoint = source
+    handshake.target = source
     handshake.deadline = now + timing.handshakeTimeout
     links[number]?.initiating = handshake
     begin(\.initiating, number, now, &effects)
@@ -97,11 +105,11 @@ extension TunnelControl {
 
   /// Initiator: the far side restarted in the middle of our attempt, which begins anew.
   private mutating func forgotten(
-    _ number: Int, _ echo: [UInt8], _ cookie: [UInt8], from source: IPEndpoint, _ now: Instant,
+    _ number: Int, _ echo: [UInt8], _ cookie: [UInt8], from source: TunnelTarget, _ now: Instant,
     _ effects: inout [TunnelEffect]
   ) {
     guard let handshake = links[number]?.initiating, echo == handshake.salt,
-      handshake.phase != .hello, cookie != handshake.echo, source == handshake.endpoint
+      handshake.phase != .hello, cookie != handshake.echo, source == handshake.target
     else { return refuse(.replayed, &effects) }
     abandon(\.initiating, number, &effects)
     initiate(number, now, &effects)
@@ -124,7 +132,7 @@ extension TunnelControl {
 
   private mutating func responderFlight(
     _ number: Int, _ datagram: HandshakeDatagram, _ key: [UInt8], _ cookie: [UInt8],
-    _ flight: HandshakeMessage.Flight, from source: IPEndpoint, _ now: Instant,
+    _ flight: HandshakeMessage.Flight, from source: TunnelTarget, _ now: Instant,
     _ effects: inout [TunnelEffect]
   ) {
     guard let link = links[number] else { return }
@@ -148,7 +156,7 @@ extension TunnelControl {
       guard let id = allocateSession() else { return }
       let handshake = Handshake(
         responding: id, keys: link.keys, peerSalt: datagram.salt, receiveKey: key,
-        endpoint: source, roundTripTime: session(link.active)?.liveness.smoothed, timing: timing,
+        target: source, roundTripTime: session(link.active)?.liveness.smoothed, timing: timing,
         now: now, crypto: crypto)
       links[number]?.generation += 1
       links[number]?.respondedTo = datagram.salt
@@ -170,11 +178,11 @@ extension TunnelControl {
     _ number: Int, _ reason: String, _ effects: inout [TunnelEffect]
   ) {
     guard let link = links[number], var handshake = link.responding,
-      let endpoint = handshake.endpoint
+      let target = handshake.target
     else { return }
     let message = handshake.seal(.refusal(reason), keys: link.keys, crypto: crypto)
     links[number]?.responding = handshake
-    effects.append(.send(message, to: endpoint))
+    effects.append(.send(message, to: target))
   }
 
   private mutating func refused(
@@ -271,11 +279,11 @@ extension TunnelControl {
     _ handshake: inout Handshake, _ link: Link, _ now: Instant,
     _ effects: inout [TunnelEffect]
   ) {
-    guard let endpoint = handshake.endpoint else { return }
+    guard let target = handshake.target else { return }
     for datagram in handshake.flights(
       lanes: sendLanes, keys: link.keys, now: now, crypto: crypto)
     {
-      effects.append(.send(datagram, to: endpoint))
+      effects.append(.send(datagram, to: target))
     }
   }
 
@@ -286,9 +294,9 @@ extension TunnelControl {
     _ now: Instant, _ effects: inout [TunnelEffect]
   ) {
     guard let link = links[number], var handshake = link[keyPath: attempt] else { return }
-    if tell, let endpoint = handshake.endpoint {
+    if tell, let target = handshake.target {
       effects.append(
-        .send(handshake.seal(.refusal(reason), keys: link.keys, crypto: crypto), to: endpoint))
+        .send(handshake.seal(.refusal(reason), keys: link.keys, crypto: crypto), to: target))
     }
     if tell, handshake.role == .server {
       // Kept for a while to say it again, without the session.

@@ -28,6 +28,7 @@ extension TunnelControl {
       }
     }
     effects.append(.tags(tags.keys.sorted()))
+    effects.append(.relays(relayEntries))
     tickLinks(now, &effects)
   }
 
@@ -48,8 +49,10 @@ extension TunnelControl {
     if number == links.count { links.append(nil) }
     let initiates = name < remote
     links[number] = Link(
-      config: config, keys: keys, initiates: initiates,
-      nextAttempt: initiates ? now : now + timing.initiativeDelay)
+      config: config, keys: keys,
+      address: RelayAddress(slice: config.id.slice, gateway: remote, crypto),
+      initiates: initiates, nextAttempt: initiates ? now : now + timing.initiativeDelay,
+      directAt: now)
     numbers[config.id] = number
     tags[keys.receiveTag] = number
     effects.append(.openLink(number, config.id))
@@ -81,8 +84,20 @@ extension TunnelControl {
     for case let session? in sessions where session.link == number {
       closeSession(session.id, tell: reason, &effects)
     }
+    // Its number may soon be another's: nothing goes through it any more.
+    for case let session? in sessions where session.target.relay == number {
+      closeSession(session.id, tell: nil, &effects)
+    }
+    for other in links.indices {
+      for attempt in [\Link.initiating, \Link.responding]
+      where links[other]?[keyPath: attempt]?.target?.relay == number {
+        abandon(attempt, other, &effects)
+      }
+    }
     abandon(\.initiating, number, &effects)
     abandon(\.responding, number, &effects)
+    if active[number] != nil { effects.append(.active(link: number, nil)) }
+    active[number] = nil
     tags[link.keys.receiveTag] = nil
     numbers[link.config.id] = nil
     links[number] = nil
@@ -106,6 +121,11 @@ extension TunnelControl {
 
   /// Whether a link has reason to make a new session.
   func needsHandshake(_ link: Link, _ now: Instant) -> Bool {
+    needsSession(link, now) || wantsDirect(link, now)
+  }
+
+  /// Without counting that a relayed link should be a direct one.
+  func needsSession(_ link: Link, _ now: Instant) -> Bool {
     guard link.responding.map({ Self.isRefused($0) }) ?? true else { return false }
     guard !link.wantsRenewal, let session = session(link.active) else { return true }
     return session.liveness.dead || session.handshakeDueAt(timing) <= now
@@ -121,6 +141,10 @@ extension TunnelControl {
     for number in links.indices {
       tickAttempt(\.initiating, number, now, &effects)
       tickAttempt(\.responding, number, now, &effects)
+      if let link = links[number], link.directAt + timing.directFor <= now {
+        let next = now + jittered(timing.directEvery)
+        links[number]?.directAt = next
+      }
       guard let link = links[number] else { continue }
       if link.initiating == nil {
         if now >= link.nextAttempt, needsHandshake(link, now) { initiate(number, now, &effects) }
@@ -146,7 +170,7 @@ extension TunnelControl {
     }
     if handshake.phase == .hello {
       guard handshake.helloAt <= now else { return }
-      sayHello(&handshake, link, now, &effects)
+      sayHello(&handshake, number, link, now, &effects)
     } else if let due = handshake.stream.deadline, due <= now {
       send(&handshake, link, now, &effects)
     }
@@ -156,23 +180,33 @@ extension TunnelControl {
   mutating func initiate(
     _ number: Int, _ now: Instant, _ effects: inout [TunnelEffect]
   ) {
-    guard let link = links[number], !link.config.endpoints.isEmpty, let id = allocateSession()
-    else { return }
+    guard let link = links[number],
+      !link.config.endpoints.isEmpty || !relays(for: number).isEmpty, let id = allocateSession()
+    else {
+      // The other side has to begin, or a relay has to come.
+      links[number]?.nextAttempt = now + timing.relayAfter
+      return
+    }
     var handshake = Handshake(
       initiating: id, keys: link.keys,
       roundTripTime: session(link.active)?.liveness.smoothed, timing: timing, now: now,
       crypto: crypto)
-    sayHello(&handshake, link, now, &effects)
+    sayHello(&handshake, number, link, now, &effects)
     links[number]?.initiating = handshake
   }
 
-  /// To every endpoint: the first that answers is used.
+  /// To every endpoint, and after a while through relays: the first that answers is used.
   private mutating func sayHello(
-    _ handshake: inout Handshake, _ link: Link, _ now: Instant, _ effects: inout [TunnelEffect]
+    _ handshake: inout Handshake, _ number: Int, _ link: Link, _ now: Instant,
+    _ effects: inout [TunnelEffect]
   ) {
-    for endpoint in link.config.endpoints {
-      effects.append(
-        .send(handshake.seal(.hello, keys: link.keys, crypto: crypto), to: endpoint))
+    var targets = link.config.endpoints.map { TunnelTarget.address($0) }
+    let isRelayed = session(link.active)?.target.relay != nil
+    if needsSession(link, now), isRelayed || now >= handshake.startedAt + timing.relayAfter {
+      targets += relays(for: number).map { .relay(link: $0, addressee: link.address) }
+    }
+    for target in targets {
+      effects.append(.send(handshake.seal(.hello, keys: link.keys, crypto: crypto), to: target))
     }
     handshake.hellos += 1
     handshake.helloAt = now + jittered(handshake.helloInterval)

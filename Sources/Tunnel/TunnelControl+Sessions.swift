@@ -8,7 +8,7 @@ extension TunnelControl {
     _ effects: inout [TunnelEffect]
   ) -> Bool {
     guard let link = links[number], let remoteIndex = handshake.remoteSession,
-      let endpoint = handshake.endpoint
+      let target = handshake.target
     else { return false }
     let remote = GatewayName(cluster: link.config.id.cluster, replica: link.config.id.replica)
     let client = handshake.role == .client
@@ -22,20 +22,20 @@ extension TunnelControl {
     }
     let lifetime = timing.sessionLifetime
     let session = Session(
-      id: handshake.session, link: number, role: handshake.role, endpoint: endpoint,
+      id: handshake.session, link: number, role: handshake.role, target: target,
       receiveLanes: handshake.remoteLanes, sendLanes: sendLanes, peer: peer,
       begunAt: handshake.startedAt, createdAt: now,
       epochs: EpochMachine(
         role: handshake.role, secret: secret, timing: timing, now: now, rng: &rng),
       liveness: Liveness(timing: timing, now: now),
-      path: path(of: link, now),
+      path: path(of: link, target, now),
       renewAt: now + jittered(lifetime * 7 / 8))
     sessions[session.id.slot] = session
     effects.append(
       .open(
         SessionOpening(
           id: session.id, remoteIndex: remoteIndex, link: number, slice: link.config.id.slice,
-          receiveLanes: session.receiveLanes, sendLanes: session.sendLanes, endpoint: endpoint,
+          receiveLanes: session.receiveLanes, sendLanes: session.sendLanes, target: target,
           localBlocks: link.config.localBlocks, remoteBlocks: link.config.remoteBlocks)))
     apply(
       [.installReceive(epoch: 0, secret: secret), .installSend(epoch: 0, secret: secret)],
@@ -44,9 +44,14 @@ extension TunnelControl {
   }
 
   /// What is known of the link's path, or nothing.
-  private func path(of link: Link, _ now: Instant) -> PathSearch {
-    let ceiling = link.config.mtu + PacketHeader.overhead
-    if let known = session(link.active)?.path, known.ceiling == ceiling { return known }
+  func path(of link: Link, _ target: TunnelTarget, _ now: Instant) -> PathSearch {
+    var ceiling = link.config.mtu + PacketHeader.overhead
+    if let relay = target.relay.flatMap({ links[$0] }).flatMap({ session($0.active) }) {
+      ceiling = min(ceiling, relay.path.limit - RelayAddress.overhead)
+    }
+    if let active = session(link.active), active.target == target, active.path.ceiling == ceiling {
+      return active.path
+    }
     return PathSearch(ceiling: ceiling, timing: timing, now: now)
   }
 
@@ -125,10 +130,12 @@ extension TunnelControl {
     case .nothing:
       break
     case .probe(let number):
-      effects.append(.sendMessage(id, SessionMessage.answer(number: number).encoded))
-    case .answer(let number) where number >= PathSearch.numbers:
+      let answer = SessionMessage.answer(number: number, observed: session.target.endpoint)
+      effects.append(.sendMessage(id, answer.encoded))
+    case .answer(let number, _) where number >= PathSearch.numbers:
       _ = sessions[id.slot]?.path.answered(number, now: now)
-    case .answer(let number):
+    case .answer(let number, let observed):
+      sessions[id.slot]?.observed = observed
       let revived = sessions[id.slot]?.liveness.answered(number, now: now) ?? false
       if revived, links[session.link]?.active == id { links[session.link]?.lastError = nil }
     case .propose(let epoch, let share):
@@ -139,6 +146,10 @@ extension TunnelControl {
         actions: &actions)
     case .ask(let epoch):
       sessions[id.slot]?.epochs.asked(for: epoch)
+    case .challenge(let token):
+      effects.append(.sendMessage(id, SessionMessage.response(token: token).encoded))
+    case .response(let token):
+      answered(token, id, now)
     case .close(let reason):
       closed(session, reason, now, &effects)
       return
@@ -206,6 +217,7 @@ extension TunnelControl {
       links[session.link]?.nextAttempt = link.initiates ? now : now + timing.initiativeDelay
     }
     guard session.confirmed else { return }
+    tickChallenge(id, now, &effects)
     var actions: [EpochMachine.Action] = []
     sessions[id.slot]?.epochs.tick(
       now, probeTimeout: session.liveness.probeTimeout, crypto: crypto, actions: &actions)

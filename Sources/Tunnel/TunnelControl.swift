@@ -26,6 +26,8 @@ public struct TunnelControl: Sendable {
   var routes: [String: [TransmitTable.Route]] = [:]
   var reachable: Set<ClusterInSlice> = []
   var mtus: [String: Int] = [:]
+  /// By link.
+  var active: [Int: SessionID] = [:]
 
   struct ClusterInSlice: Hashable, Comparable, Sendable {
     var slice: String
@@ -38,6 +40,8 @@ public struct TunnelControl: Sendable {
   struct Link: Sendable {
     var config: LinkConfig
     var keys: LinkKeys
+    /// Of the remote gateway in relayed packets.
+    let address: RelayAddress
     /// The smaller name is the one that initiates.
     var initiates: Bool
     /// Counts handshakes that began as responder: ends the validity of older cookies.
@@ -51,6 +55,8 @@ public struct TunnelControl: Sendable {
     /// A full handshake is wanted although there is a session.
     var wantsRenewal = false
     var nextAttempt: Instant
+    /// When a direct path is tried again while the link is relayed.
+    var directAt: Instant
     var failures = 0
     var handshakes: UInt64 = 0
     var failedHandshakes: UInt64 = 0
@@ -62,7 +68,11 @@ public struct TunnelControl: Sendable {
     let id: SessionID
     let link: Int
     let role: TLSRole
-    let endpoint: IPEndpoint
+    var target: TunnelTarget
+    /// Another address that the session may move to.
+    var challenge: PathChallenge?
+    /// Our address as the far side sees it.
+    var observed: IPEndpoint?
     let receiveLanes: Int
     let sendLanes: Int
     let peer: TLSPeer
@@ -82,7 +92,8 @@ public struct TunnelControl: Sendable {
     var deadline: Instant {
       if let closesAt { return closesAt }
       guard confirmed else { return liveness.deadline }
-      return min(epochs.deadline, min(liveness.deadline, path.deadline))
+      let soonest = min(epochs.deadline, min(liveness.deadline, path.deadline))
+      return min(soonest, challenge?.deadline ?? .distantFuture)
     }
 
     func handshakeDueAt(_ timing: TunnelTiming) -> Instant {
@@ -115,6 +126,7 @@ public struct TunnelControl: Sendable {
     case .configure(let configs): configure(configs, instant, &effects)
     case .datagram(let bytes, let source): receive(bytes, from: source, instant, &effects)
     case .heard(let id, let epoch): heard(id, epoch, instant, &effects)
+    case .moved(let id, let endpoint): challenge(id, at: endpoint, instant, &effects)
     case .message(let id, let bytes): receive(bytes, on: id, instant, &effects)
     case .worn(let id):
       if isOpen(id) { sessions[id.slot]?.epochs.want() }
@@ -155,6 +167,9 @@ public struct TunnelControl: Sendable {
         soonest = min(soonest, link.nextAttempt)
       } else if let session = session(link.active) {
         soonest = min(soonest, session.handshakeDueAt(timing))
+        if session.target.relay != nil, !link.config.endpoints.isEmpty, link.directAt > now {
+          soonest = min(soonest, link.directAt)
+        }
       }
     }
     return soonest
@@ -242,6 +257,7 @@ public struct TunnelControl: Sendable {
     }
     reachable = reachableNow
     publishMTUs(&effects)
+    publishActive(&effects)
   }
 
   /// One device serves all paths of a slice, so the narrowest counts: the kernel then tells senders
@@ -275,7 +291,8 @@ public struct TunnelControl: Sendable {
     {
       let seconds = (now - attempt.startedAt).components.seconds
       let places = link.config.endpoints.map(\.description).joined(separator: ", ")
-      error = "no answer from \(places) in \(seconds) s (\(attempt.hellos) tries)"
+      let whom = places.isEmpty ? "relays" : places
+      error = "no answer from \(whom) in \(seconds) s (\(attempt.hellos) tries)"
     }
     return LinkStatus(
       id: link.config.id, link: number,
@@ -283,7 +300,9 @@ public struct TunnelControl: Sendable {
         $0.liveness.alive ? .established : $0.liveness.dead ? .unreachable : .connecting
       }
         ?? (connecting ? .connecting : .waiting),
-      endpoint: session?.endpoint ?? link.initiating?.endpoint, peer: session?.peer,
+      endpoint: (session?.target ?? link.initiating?.target)?.endpoint,
+      relay: session?.target.relay.flatMap { links[$0]?.config.id }, observed: session?.observed,
+      peer: session?.peer,
       epoch: session?.epochs.epoch, keyAge: session.map { now - $0.epochs.startedAt },
       sessionAge: session.map { now - $0.createdAt },
       roundTripTime: session?.liveness.smoothed, jitter: session?.liveness.jitter,

@@ -16,6 +16,8 @@ public enum TunnelDrop: Int, CaseIterable, Hashable, Sendable {
   case badInnerPacket
   /// The path marked it as congested, and its sender would not understand the mark (RFC 6040).
   case congestion
+  /// A relayed packet whose addressee has no direct session here, or that may not be handed on.
+  case noRelay
   // On the way out.
   case noRoute
   case noSession
@@ -43,6 +45,7 @@ public enum TunnelDrop: Int, CaseIterable, Hashable, Sendable {
     case .badDestination: "bad_destination"
     case .badInnerPacket: "bad_inner_packet"
     case .congestion: "congestion"
+    case .noRelay: "no_relay"
     case .noRoute: "no_route"
     case .noSession: "no_session"
     case .keyExhausted: "key_exhausted"
@@ -59,6 +62,9 @@ public struct TrafficCounters: Hashable, Sendable {
   /// By `TrafficClass.rawValue`.
   public internal(set) var classes = [TrafficCount](
     repeating: TrafficCount(), count: TrafficClass.count)
+  /// Datagrams handed on for others, and their bytes.
+  public internal(set) var relayedPackets: UInt64 = 0
+  public internal(set) var relayedBytes: UInt64 = 0
   /// By `TunnelDrop.rawValue`.
   public internal(set) var drops = [UInt64](repeating: 0, count: TunnelDrop.count)
 

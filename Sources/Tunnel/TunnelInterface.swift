@@ -5,7 +5,9 @@ public enum TunnelInput: Sendable {
   /// The links that the converged state names now; those missing end at once.
   case configure([LinkConfig])
   /// A handshake datagram that `ReceiveTable.admit` let through.
-  case datagram([UInt8], from: IPEndpoint)
+  case datagram([UInt8], from: TunnelSource)
+  /// The newest authentic packet of a session came from another address than its own.
+  case moved(SessionID, from: IPEndpoint)
   /// The first authentic packet of an epoch came (`heard` of `ReceiveTable.accept`).
   case heard(SessionID, epoch: UInt64)
   /// A session message that was opened.
@@ -23,10 +25,18 @@ public enum TunnelInput: Sendable {
 
 /// What the core wants done, in order.
 public enum TunnelEffect: Hashable, Sendable {
-  /// Sends a handshake datagram as it is.
-  case send([UInt8], to: IPEndpoint)
-  /// Seals a session message on the control lane and sends it to the session's endpoint.
+  /// Sends a handshake datagram: as it is, or in a relayed packet.
+  case send([UInt8], to: TunnelTarget)
+  /// Seals a session message on the control lane and sends it to the session's target.
   case sendMessage(SessionID, [UInt8])
+  /// The same to an address that the session may move to.
+  case challenge(SessionID, [UInt8], at: IPEndpoint)
+  /// The session's packets go there from now on.
+  case retarget(SessionID, TunnelTarget)
+  /// Who is meant by addresses of relayed packets, sorted.
+  case relays([RelayEntry])
+  /// The session that carries a link's traffic, and that of others who are relayed.
+  case active(link: Int, SessionID?)
   /// The tags that handshake datagrams may carry.
   case tags([UInt64])
   /// A link's figures start from zero.
@@ -56,6 +66,8 @@ public enum TunnelEvent: Hashable, Sendable {
   case refusedDatagram(TunnelDrop)
   /// A session went to its next epoch.
   case rekeyed(LinkID, epoch: UInt64)
+  /// A session follows the far side to another address.
+  case roamed(LinkID, to: IPEndpoint)
 }
 
 /// A link at one moment.
@@ -72,6 +84,10 @@ public struct LinkStatus: Hashable, Sendable {
   public var link: Int
   public var state: State
   public var endpoint: IPEndpoint?
+  /// The gateway that hands everything on, where there is no direct path.
+  public var relay: LinkID?
+  /// Our own address as the far side sees it.
+  public var observed: IPEndpoint?
   public var peer: TLSPeer?
   public var epoch: UInt64?
   public var keyAge: Duration?

@@ -6,6 +6,8 @@ public enum TunnelLimits {
   /// handshake and a third that drains.
   public static let sessions = 4_096
   public static let sessionsPerLink = 4
+  /// Relays that are asked at once.
+  public static let relays = 3
   /// Addresses of one remote gateway.
   public static let endpoints = 8
   /// Blocks of one cluster in one slice.
@@ -76,6 +78,13 @@ public struct TunnelTiming: Sendable {
   public var retransmitMost: Duration = .milliseconds(1_600)
   public var retryAfter: Duration = .milliseconds(250)
   public var retryMost: Duration = .seconds(5)
+  /// How long the far side's own addresses are tried alone before relays are.
+  public var relayAfter: Duration = .seconds(1)
+  /// How often, and how long, a relayed link is tried directly again.
+  public var directEvery: Duration = .seconds(60)
+  public var directFor: Duration = .seconds(3)
+  /// Least time for a challenge of a path to be answered.
+  public var challengeLeast: Duration = .milliseconds(300)
   /// How often a path's size is looked at again, and how often a larger one is tried (RFC 8899
   /// section 5.1.1: PMTU_RAISE_TIMER).
   public var pathCheck: Duration = .seconds(30)

@@ -3,6 +3,21 @@ import Runtime
 
 /// Reads the plan, and refuses one that others can read.
 enum PlanReader {
+  /// Another one for another file or another content; `nil` where there is no file.
+  struct Mark: Equatable {
+    var inode: UInt64
+    var size: Int
+    var modified: Date
+  }
+
+  static func mark(_ path: String) -> Mark? {
+    guard let found = try? FileManager.default.attributesOfItem(atPath: path) else { return nil }
+    return Mark(
+      inode: (found[.systemFileNumber] as? NSNumber)?.uint64Value ?? 0,
+      size: (found[.size] as? NSNumber)?.intValue ?? 0,
+      modified: found[.modificationDate] as? Date ?? .distantPast)
+  }
+
   static func read(_ path: String) throws -> GatewayPlanFile {
     let attributes = try FileManager.default.attributesOfItem(atPath: path)
     let mode = (attributes[.posixPermissions] as? NSNumber)?.intValue ?? 0

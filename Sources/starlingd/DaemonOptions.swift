@@ -28,6 +28,8 @@ struct DaemonOptions: ParsableArguments {
   @Option(help: help("kubernetes.dns.listen")) var kubernetesDnsListen: String?
   @Option(help: help("gateway.listen")) var gatewayListen: String?
   @Option(help: help("gateway.advertise")) var gatewayAdvertise: String?
+  @Option(help: help("gateway.linkKbps")) var gatewayLinkKbps: String?
+  @Option(help: help("gateway.planFile")) var gatewayPlanFile: String?
   @Option(help: help("gateway.workers")) var gatewayWorkers: String?
   @Option(help: help("ranges.pods")) var rangesPods: String?
   @Option(help: help("ranges.services")) var rangesServices: String?
@@ -52,7 +54,8 @@ struct DaemonOptions: ParsableArguments {
       "kubernetes.context": kubernetesContext, "kubernetes.namespace": kubernetesNamespace,
       "kubernetes.consent": kubernetesConsent, "kubernetes.dns.listen": kubernetesDnsListen,
       "gateway.listen": gatewayListen,
-      "gateway.advertise": gatewayAdvertise, "gateway.workers": gatewayWorkers,
+      "gateway.advertise": gatewayAdvertise, "gateway.linkKbps": gatewayLinkKbps,
+      "gateway.planFile": gatewayPlanFile, "gateway.workers": gatewayWorkers,
       "ranges.pods": rangesPods, "ranges.services": rangesServices, "ranges.nodes": rangesNodes,
       "limits.gossipBytesPerSecond": limitsGossipBytesPerSecond,
       "limits.gossipBurstBytes": limitsGossipBurstBytes, "limits.storeBytes": limitsStoreBytes,

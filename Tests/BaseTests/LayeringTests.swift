@@ -21,7 +21,9 @@ import Testing
       "Base", "Runtime", "ArgumentParser", "Foundation", "Glibc", "Logging", "NIOCore", "NIOPosix",
       "ServiceLifecycle", "UnixSignals",
     ],
-    "starling-gateway": ["Base", "Runtime", "ArgumentParser", "Foundation"],
+    "starling-gateway": [
+      "Base", "Runtime", "ArgumentParser", "Foundation", "Logging",
+    ],
     "starling": [
       "Base", "Replication", "Slices", "Wire", "Runtime", "ArgumentParser", "Foundation",
     ],

@@ -82,6 +82,13 @@ private struct FuzzGateway {
     case .removeReceive(let id, let epoch): _ = receive.remove(id, epoch: epoch)
     case .halt(let id): transmit.halt(id)
     case .routes(_, let routes): transmit.setRoutes(routes, device: 0)
+    case .challenge(let id, let bytes, _):
+      if case .seal(let ticket) = transmit.admitControl(id, count: bytes.count) {
+        outbox.append(seal(bytes, ticket))
+      }
+    case .retarget(let id, let target): transmit.retarget(id, target)
+    case .relays(let entries): receive.setRelays(entries)
+    case .active(let link, let id): transmit.setActive(link, id)
     case .mtu, .event: break
     }
   }
@@ -102,14 +109,20 @@ private struct FuzzGateway {
   mutating func arrive(_ datagram: [UInt8]) {
     switch datagram.withUnsafeBytes({ receive.admit($0) }) {
     case .drop: return
-    case .handshake: handle(.datagram(datagram, from: far))
+    case .handshake: handle(.datagram(datagram, from: .address(far)))
     case .open(let ticket):
       let text = Array(datagram.dropFirst(PacketHeader.size).dropLast(PacketHeader.tagSize))
       var heard = false
       let epoch = receive.epoch(of: ticket)
       let acceptance = text.withUnsafeBytes { receive.accept(ticket, content: $0, heard: &heard) }
       if heard { handle(.heard(ticket.session, epoch: epoch)) }
-      if case .control = acceptance { handle(.message(ticket.session, text)) }
+      switch acceptance {
+      case .drop, .deliver: return
+      case .control: handle(.message(ticket.session, text))
+      case .relayed: arrive(Array(text.dropFirst(RelayAddress.size)))
+      case .forward(let link):
+        _ = transmit.admitRelayed(link, lane: 0, segments: 1, bytes: text.count, others: true)
+      }
     }
   }
 }

@@ -32,6 +32,25 @@ import Testing
         .links(among: names).map { "\($0)" } == ["a-c"])
   }
 
+  /// Spokes meet through a hub, where there is one; with other topologies nobody is promised that.
+  @Test func spokesAreRelayed() throws {
+    let names = ["a", "b", "c", "d"]
+    #expect(
+      Topology.hubAndSpoke(hubs: ["b"]).relayed(among: names).map { "\($0)" }
+        == ["a-c", "a-d", "c-d"])
+    #expect(Topology.hubAndSpoke(hubs: ["x"]).relayed(among: names).isEmpty)
+    #expect(Topology.fullMesh.relayed(among: names).isEmpty)
+    #expect(Topology.custom(links: [ClusterPair("a", "b")]).relayed(among: names).isEmpty)
+    var world = World()
+    try world.apply(
+      slice(
+        members: [member("a"), member("b"), member("c")], topology: .hubAndSpoke(hubs: ["b"])))
+    for name in ["a", "b", "c"] { world.publishGateway("blue", name) }
+    let (state, _) = GatewayReconciler.desired(world.view, cluster: "a")
+    #expect(state.tunnels.map(\.cluster) == ["b", "c"])
+    #expect(state.tunnels.map(\.endpoints.isEmpty) == [false, true])
+  }
+
   @Test func linksToStrangersAreProblems() throws {
     var world = World()
     try world.apply(

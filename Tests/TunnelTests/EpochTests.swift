@@ -105,7 +105,7 @@ import Testing
     table.open(
       SessionOpening(
         id: id, remoteIndex: 9, link: 0, slice: "blue", receiveLanes: 1, sendLanes: 2,
-        endpoint: SimulatedNetwork.endpoint(1), localBlocks: [], remoteBlocks: []))
+        target: .address(SimulatedNetwork.endpoint(1)), localBlocks: [], remoteBlocks: []))
     holds(table.install(id, epoch: 0) != nil)
     holds(table.install(id, epoch: 0) == nil, "counters never start again under one key")
     var asked = 0

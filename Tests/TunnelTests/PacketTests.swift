@@ -15,7 +15,7 @@ import Testing
       Array(bytes.prefix(16)) == [0x11, 0x11, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15])
     #expect(bytes.withUnsafeBytes { PacketHeader($0) } == header)
     #expect(header.lane == 8 && header.sequence == 0x09_0a0b_0c0d_0e0f)
-    for (index, bad) in [(0, UInt8(0x12)), (0, 0x21), (0, 0x41), (1, 0x02), (1, 0x80)] {
+    for (index, bad) in [(0, UInt8(0x12)), (0, 0x21), (0, 0x51), (1, 0x02), (1, 0x80)] {
       var changed = bytes
       changed[index] = bad
       #expect(changed.withUnsafeBytes { PacketHeader($0) } == nil)

@@ -63,6 +63,7 @@ class Cluster:
         self.services = {"services": [], "workloads": []}
         self.workloads = {}
         self.extra_address = None
+        self.gateway = None
         if lab.isolated:
             self.address = f"192.0.2.{index + 10}"
             self.node = lab.namespace(name)
@@ -143,6 +144,8 @@ class Cluster:
                 "listen": f"{self.address}:{self.gateway_port}",
                 "advertise": [f"{self.address}:{self.gateway_port}"],
             }
+            if self.lab.gateway_processes:
+                out["gateway"]["planFile"] = str(self.plan_file)
         return out
 
     def start(self, token=None):
@@ -163,6 +166,21 @@ class Cluster:
         self.process = subprocess.Popen(command, stdout=log, stderr=log)
         log.close()
         self.lab.processes.append(self.process)
+        if self.node and self.lab.gateway_processes and self.gateway is None:
+            self.start_gateway()
+
+    @property
+    def plan_file(self):
+        return self.directory / "gateway.json"
+
+    def start_gateway(self):
+        """The gateway as a process of its own."""
+        with open(self.directory / "gateway.log", "ab") as log:
+            self.gateway = subprocess.Popen(
+                self.node.command([
+                    str(binaries() / "starling-gateway"), "--wait", "--plan",
+                    str(self.plan_file)]), stdout=log, stderr=log)
+        self.lab.processes.append(self.gateway)
 
     def wait_joined(self, timeout=20):
         def joined():
@@ -227,7 +245,8 @@ def _fetch(url, timeout):
 class Lab:
     """Everything that a run makes, and the one place that takes it away again."""
 
-    def __init__(self, isolated=True, keep=False):
+    def __init__(self, isolated=True, keep=False, gateway_processes=False):
+        self.gateway_processes = gateway_processes
         self.isolated = isolated
         self.keep = keep
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="starling-lab-"))

@@ -5,13 +5,14 @@ import Tunnel
 /// as the real gateway wires them.
 struct SimulatedGateway {
   let name: GatewayName
-  let endpoint: IPEndpoint
+  var endpoint: IPEndpoint
   var control: TunnelControl
   var receive = ReceiveTable()
   var transmit = TransmitTable()
   var openers: [Int: LaneKey] = [:]
   var sealers: [Int: LaneKey] = [:]
-  var endpoints: [SessionID: IPEndpoint] = [:]
+  /// Where sessions send to.
+  var places: [SessionID: TunnelTarget] = [:]
   var events: [TunnelEvent] = []
   var delivered: [[UInt8]] = []
   /// Of its device.
@@ -21,23 +22,40 @@ struct SimulatedGateway {
   /// Holds packets of the device back, if there.
   var queue: SimulatedQueue?
 
+  /// When keys for data were installed, and how much was sealed past the hard stop.
+  fileprivate var born: [[UInt8]: Instant] = [:]
+  fileprivate(set) var overdue = 0
+  fileprivate var clock = Instant.zero
+
   /// What leaves the gateway.
   var outbox: [(bytes: [UInt8], to: IPEndpoint)] = []
 
   mutating func handle(_ input: TunnelInput, _ now: Now) {
     var effects: [TunnelEffect] = []
+    clock = now.instant
     control.handle(input, now: now, effects: &effects)
     for effect in effects { perform(effect) }
   }
 
   private mutating func perform(_ effect: TunnelEffect) {
     switch effect {
-    case .send(let bytes, let endpoint):
-      outbox.append((bytes, endpoint))
+    case .send(let bytes, let target):
+      send(bytes, to: target)
     case .sendMessage(let id, let bytes):
       if case .seal(let ticket) = transmit.admitControl(id, count: bytes.count) {
         seal(bytes, ticket)
       }
+    case .challenge(let id, let bytes, let place):
+      if case .seal(let ticket) = transmit.admitControl(id, count: bytes.count) {
+        seal(bytes, ticket, at: .address(place))
+      }
+    case .retarget(let id, let target):
+      transmit.retarget(id, target)
+      places[id] = target
+    case .relays(let entries):
+      receive.setRelays(entries)
+    case .active(let link, let id):
+      transmit.setActive(link, id)
     case .tags(let tags):
       receive.setTags(tags)
     case .openLink(let link, _):
@@ -46,11 +64,11 @@ struct SimulatedGateway {
     case .open(let opening):
       receive.open(opening, device: 0)
       transmit.open(opening)
-      endpoints[opening.id] = opening.endpoint
+      places[opening.id] = opening.target
     case .close(let id):
       for index in receive.close(id) { openers[index] = nil }
       for index in transmit.close(id) { sealers[index] = nil }
-      endpoints[id] = nil
+      places[id] = nil
     case .setBlocks(let id, let local, let remote):
       receive.setBlocks(id, local: local, remote: remote)
     case .installReceive(let id, let epoch, let keys):
@@ -60,6 +78,7 @@ struct SimulatedGateway {
       guard let (first, obsolete) = transmit.install(id, epoch: epoch) else { return }
       for index in obsolete { sealers[index] = nil }
       for (lane, key) in keys.enumerated() { sealers[first + lane] = key }
+      for key in keys { born[key.key] = clock }
     case .removeReceive(let id, let epoch):
       for index in receive.remove(id, epoch: epoch) { openers[index] = nil }
     case .halt(let id):
@@ -72,13 +91,36 @@ struct SimulatedGateway {
     }
   }
 
-  private mutating func seal(_ text: [UInt8], _ ticket: TransmitTable.Ticket) {
-    guard let key = sealers[ticket.cipher], let endpoint = endpoints[ticket.session] else { return }
+  private mutating func seal(
+    _ text: [UInt8], _ ticket: TransmitTable.Ticket, at place: TunnelTarget? = nil
+  ) {
+    guard let key = sealers[ticket.cipher], let target = place ?? places[ticket.session] else {
+      return
+    }
+    if ticket.header.kind != .session, let born = born[key.key],
+      clock - born > TunnelTiming().hardStopAfter
+    {
+      overdue += 1
+    }
     var header = [UInt8](repeating: 0, count: PacketHeader.size)
     header.withUnsafeMutableBytes { ticket.header.write(to: $0) }
     let nonce = key.iv.nonce(ticket.header.counter).bytes
     ledger.use(key.key, nonce)
-    outbox.append((header + ToyCrypto.seal(key.key, nonce, header, text), endpoint))
+    send(header + ToyCrypto.seal(key.key, nonce, header, text), to: target)
+  }
+
+  private mutating func send(_ datagram: [UInt8], to target: TunnelTarget) {
+    switch target {
+    case .address(let endpoint): outbox.append((datagram, endpoint))
+    case .relay(let link, let addressee):
+      relay(addressee.wrap(datagram), link, others: false)
+    }
+  }
+
+  private mutating func relay(_ content: [UInt8], _ link: Int, others: Bool) {
+    let admission = transmit.admitRelayed(
+      link, lane: 0, segments: 1, bytes: content.count, others: others)
+    if case .seal(let ticket) = admission { seal(content, ticket) }
   }
 
   /// An inner packet from the slice's device; false where it was dropped.
@@ -111,6 +153,10 @@ struct SimulatedGateway {
 
   /// A datagram from the network.
   mutating func arrive(_ datagram: [UInt8], from source: IPEndpoint, _ now: Now) {
+    arrive(datagram, from: .address(source), now)
+  }
+
+  private mutating func arrive(_ datagram: [UInt8], from source: TunnelSource, _ now: Now) {
     switch datagram.withUnsafeBytes({ receive.admit($0) }) {
     case .drop:
       return
@@ -127,10 +173,18 @@ struct SimulatedGateway {
       let epoch = receive.epoch(of: ticket)
       let acceptance = text.withUnsafeBytes { receive.accept(ticket, content: $0, heard: &heard) }
       if heard { handle(.heard(ticket.session, epoch: epoch), now) }
+      if case .address(let place) = source, receive.isNewest(ticket),
+        let known = places[ticket.session], known != .address(place)
+      {
+        handle(.moved(ticket.session, from: place), now)
+      }
       switch acceptance {
       case .drop: return
       case .deliver: delivered.append(text)
       case .control: handle(.message(ticket.session, text), now)
+      case .relayed(let link):
+        arrive(Array(text.dropFirst(RelayAddress.size)), from: .relay(link: link), now)
+      case .forward(let link): relay(text, link, others: true)
       }
     }
   }
@@ -142,6 +196,10 @@ struct SimulatedGateway {
 
   /// The newest status of the only link.
   func link(_ now: Instant) -> LinkStatus? { control.status(now).first }
+
+  func link(to index: Int, _ now: Instant) -> LinkStatus? {
+    control.status(now).first { $0.id.cluster == SimulatedNetwork.name(index).cluster }
+  }
 }
 
 /// Gateways, and datagrams between them that get lost, repeated and reordered as one seed says.
@@ -168,6 +226,8 @@ struct SimulatedNetwork {
   var weather = Weather()
   /// Gateways that neither hear nor say anything.
   var silent: Set<IPEndpoint> = []
+  /// Pairs of addresses between which nothing passes, the smaller first.
+  var blocked: Set<[IPEndpoint]> = []
   /// Every datagram that was sent, for those who replay.
   var recorded: [(bytes: [UInt8], from: IPEndpoint, to: IPEndpoint)] = []
   var now = Instant(nanoseconds: 1_000_000_000)
@@ -245,6 +305,27 @@ struct SimulatedNetwork {
     return network
   }
 
+  /// Gateways that all know each other; the pairs in `apart` know no address of one another.
+  static func mesh(
+    _ count: Int, seed: UInt64, timing: TunnelTiming = .init(), apart: Set<[Int]> = []
+  ) -> SimulatedNetwork {
+    var network = SimulatedNetwork(seed: seed)
+    for index in 0..<count { network.gateways.append(network.makeGateway(index, timing: timing)) }
+    for index in 0..<count { network.configure(index, apart: apart) }
+    return network
+  }
+
+  mutating func configure(_ index: Int, apart: Set<[Int]> = []) {
+    let others = gateways.indices.filter { $0 != index }
+    let configs = others.map { other in
+      var config = Self.config(from: index, to: other)
+      if apart.contains([index, other].sorted()) { config.endpoints = [] }
+      return config
+    }
+    gateways[index].handle(.configure(configs), time)
+    collect()
+  }
+
   static func packet(from source: Int, to destination: Int, number: UInt32) -> [UInt8] {
     var writer = ByteWriter()
     writer.u8(0x45)
@@ -274,7 +355,9 @@ struct SimulatedNetwork {
 
   mutating func send(_ bytes: [UInt8], from: IPEndpoint, to: IPEndpoint) {
     recorded.append((bytes, from, to))
-    guard !silent.contains(from), !silent.contains(to), bytes.count <= weather.pathSize else {
+    guard !silent.contains(from), !silent.contains(to), !blocked.contains([from, to].sorted()),
+      bytes.count <= weather.pathSize
+    else {
       return
     }
     let copies = Double.random(in: 0..<1, using: &rng) < weather.duplication ? 2 : 1

@@ -52,6 +52,7 @@ public struct TunnelRehearsal {
     if !network.established { violate("the tunnel is not up again after \(Self.recovery)") }
     checkCalm()
     checkOnce()
+    checkAge()
     return violations
   }
 
@@ -69,7 +70,8 @@ public struct TunnelRehearsal {
       duplication: rng.happens(0.5) ? rng.unit() * 0.5 : 0,
       spread: rng.happens(0.5) ? rng.duration(upTo: .milliseconds(80)) : .zero)
     let side = rng.below(2)
-    switch rng.below(6) {
+    switch rng.below(7) {
+    case 6: roam(side)
     case 0: restart(side)
     case 1:
       network.silent = [network.gateways[side].endpoint]
@@ -87,10 +89,28 @@ public struct TunnelRehearsal {
   private mutating func restart(_ side: Int) {
     checkOnce()
     boots[side] += 1
+    let endpoint = network.gateways[side].endpoint
     network.gateways[side] = network.makeGateway(side, timing: timing, boot: boots[side])
     holdBack(side)
+    network.gateways[side].endpoint = endpoint
     network.gateways[side].handle(
-      .configure([SimulatedNetwork.config(from: side, to: 1 - side)]), network.time)
+      .configure([config(from: side)]), network.time)
+  }
+
+  /// With the address that the other side has by now.
+  private func config(from side: Int) -> LinkConfig {
+    var config = SimulatedNetwork.config(from: side, to: 1 - side)
+    config.endpoints = [network.gateways[1 - side].endpoint]
+    return config
+  }
+
+  /// The gateway is at another address from one moment to the next; the state tells the other side.
+  private mutating func roam(_ side: Int) {
+    var endpoint = network.gateways[side].endpoint
+    endpoint.port = endpoint.port == 7_900 ? 7_901 : 7_900
+    network.gateways[side].endpoint = endpoint
+    traffic(.milliseconds(rng.below(1_500)))
+    network.gateways[1 - side].handle(.configure([config(from: 1 - side)]), network.time)
   }
 
   /// Everything that was ever said may be said again.
@@ -117,6 +137,16 @@ public struct TunnelRehearsal {
   }
 
   // MARK: Rules
+
+  /// A full handshake comes at the latest with the end of a session's life, whatever was the trouble.
+  private mutating func checkAge() {
+    for side in 0..<2 {
+      guard let age = network.gateways[side].link(network.now)?.sessionAge else { continue }
+      if age > timing.sessionLifetime + Self.recovery {
+        violate("gateway \(side) has a session of \(age)")
+      }
+    }
+  }
 
   /// On a quiet network every packet arrives, rotation or not.
   private mutating func checkCalm() {
@@ -150,6 +180,9 @@ public struct TunnelRehearsal {
       if network.gateways[side].queue?.exceeds(network.now) == true {
         violate("gateway \(side) sent more than its slice may")
       }
+    }
+    for side in 0..<2 where network.gateways[side].overdue > 0 {
+      violate("gateway \(side) sealed data under a key past its hard stop")
     }
     if network.ledger.repeats > 0 { violate("\(network.ledger.repeats) nonces were repeated") }
   }

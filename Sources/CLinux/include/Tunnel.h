@@ -29,6 +29,9 @@ struct starling_endpoint starling_endpoint_make(const uint8_t *address, size_t s
 size_t starling_endpoint_read(const struct starling_endpoint *endpoint, uint8_t *address,
                               uint16_t *port);
 
+/// Whether two addresses of one socket have the same host and port.
+int starling_endpoint_equal(const struct starling_endpoint *a, const struct starling_endpoint *b);
+
 /// Opens a bound, non-blocking UDP socket with large buffers.
 int starling_udp_open(const struct starling_endpoint *local, int is_v6);
 /// The address that a socket is bound to.

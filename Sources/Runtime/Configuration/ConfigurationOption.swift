@@ -120,6 +120,9 @@ public struct ConfigurationOption: Hashable, Sendable {
     .init(
       "gateway.linkKbps", .integer(0...400_000_000), 0,
       "What the gateway's link carries: slices get what they are guaranteed of it; 0: unknown."),
+    .init(
+      "gateway.planFile", .optional(.path(limit: pathLimit)), "",
+      "Write the gateway's plan there, for starling-gateway; empty: the gateway runs inside."),
     .init("gateway.workers", .integer(1...64), 1, "Threads that carry packets."),
     .init("ranges.pods", .list(.prefix), [], "Pod prefixes of this cluster: no slice may overlap."),
     .init("ranges.services", .list(.prefix), [], "Service prefixes of this cluster."),

@@ -34,6 +34,8 @@ public struct DaemonConfiguration: Hashable, Sendable {
     public var advertise: [IPEndpoint]
     /// Kilobits a second; 0: not known.
     public var linkKbps: Int
+    /// Where a gateway process finds its plan; `nil`: the gateway runs inside.
+    public var planFile: String?
     public var workers: Int
   }
 
@@ -110,7 +112,8 @@ public struct DaemonConfiguration: Hashable, Sendable {
     gateway = Gateway(
       listen: read.endpoint("gateway.listen"),
       advertise: read.list("gateway.advertise") { IPEndpoint($0) },
-      linkKbps: read.integer("gateway.linkKbps"), workers: read.integer("gateway.workers"))
+      linkKbps: read.integer("gateway.linkKbps"), planFile: read.text("gateway.planFile"),
+      workers: read.integer("gateway.workers"))
     ranges = Ranges(
       pods: read.list("ranges.pods") { IPPrefix($0) },
       services: read.list("ranges.services") { IPPrefix($0) },

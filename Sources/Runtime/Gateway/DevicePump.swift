@@ -134,41 +134,6 @@ struct DevicePump {
   }
 
   private mutating func flush() {
-    var first = 0
-    while first < trains.count {
-      guard trains[first].isWhole else {
-        _ = sendSingly(first)
-        first += 1
-        continue
-      }
-      let count = trains.layOutWholes(from: first)
-      trains.wholes.send(plane.port, count: count) { index, code in giveUp(first + index, code) }
-      first += count
-    }
-    trains.removeAll()
-  }
-
-  /// Where the path cannot cut datagrams (no checksum offload, IPsec, ...) they go one by one from
-  /// now on; anything else is a loss.
-  private func giveUp(_ index: Int, _ code: Int32) {
-    let train = trains[index]
-    guard train.datagrams > 1, code == EIO || code == EINVAL || code == EMSGSIZE else {
-      return plane.fail(train.session, train.datagrams, code)
-    }
-    // Too big is too big either way, and says nothing of cutting.
-    if sendSingly(index) < train.datagrams {
-      plane.state.withLock { $0.sendSingly(train.session) }
-    }
-  }
-
-  /// Gives how many were refused.
-  private func sendSingly(_ index: Int) -> Int {
-    var refusals = 0
-    let session = trains[index].session
-    trains.singles.send(plane.port, count: trains.layOutSingles(index)) { _, code in
-      plane.fail(session, 1, code)
-      refusals += 1
-    }
-    return refusals
+    plane.flush(&trains)
   }
 }

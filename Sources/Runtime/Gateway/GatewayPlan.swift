@@ -180,6 +180,8 @@ public enum GatewayEvent: Hashable, Sendable {
   case reachability(slice: String, cluster: String, reachable: Bool)
   /// A session took over the traffic of a link after a full handshake.
   case established(slice: String, cluster: String, replica: String)
+  /// The far side is at another address now, and showed it.
+  case roamed(slice: String, cluster: String, replica: String, endpoint: IPEndpoint)
   /// A handshake failed; the sentence says which side refused what.
   case handshakeFailed(slice: String, cluster: String, replica: String, reason: String)
   /// A slice of the plan cannot be served (no TUN device, no permission, ...): one clear line.

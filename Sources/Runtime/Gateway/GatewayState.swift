@@ -189,10 +189,21 @@ struct GatewayState {
 
   private mutating func perform(_ effect: TunnelEffect) {
     switch effect {
-    case .send(let bytes, let endpoint):
+    case .send(let bytes, .address(let endpoint)):
       port.send(bytes, to: endpoint)
+    case .send(let bytes, .relay(let link, let addressee)):
+      send { $0.relay(addressee.wrap(bytes), link) }
     case .sendMessage(let id, let bytes):
-      sendMessage(bytes, id)
+      send { $0.seal(bytes, id) }
+    case .challenge(let id, let bytes, let place):
+      let target = port.raw(place)
+      send { state in state.seal(bytes, id).map { ($0.datagram, target) } }
+    case .retarget(let id, let target):
+      setTarget(target, id)
+    case .relays(let entries):
+      receive.state.withLock { $0.table.setRelays(entries) }
+    case .active(let link, let id):
+      transmit.state.withLock { $0.table.setActive(link, id) }
     case .tags(let tags):
       receive.state.withLock { $0.table.setTags(tags) }
     case .openLink(let link, let id):
@@ -234,15 +245,25 @@ struct GatewayState {
   private func open(_ opening: SessionOpening) {
     let device = slices[opening.slice]?.number ?? 0
     receive.state.withLock { $0.table.open(opening, device: device) }
-    let target = port.raw(opening.endpoint)
+    transmit.state.withLock { $0.table.open(opening) }
+    setTarget(opening.target, opening.id)
+  }
+
+  private func setTarget(_ target: TunnelTarget, _ id: SessionID) {
+    var raw = starling_endpoint()
+    if case .address(let endpoint) = target { raw = port.raw(endpoint) }
+    receive.state.withLock { $0.setSource(raw, id) }
     transmit.state.withLock {
-      $0.table.open(opening)
-      $0.setTarget(target, opening.id)
+      $0.table.retarget(id, target)
+      $0.setTarget(raw, id)
     }
   }
 
-  private func sendMessage(_ bytes: [UInt8], _ id: SessionID) {
-    guard let (datagram, target) = transmit.state.withLock({ $0.seal(bytes, id) }) else { return }
+  /// Sends what the plane seals, where it can.
+  private func send(
+    _ seal: (inout TransmitState) -> (datagram: [UInt8], to: starling_endpoint)?
+  ) {
+    guard let (datagram, target) = transmit.state.withLock({ seal(&$0) }) else { return }
     port.send(datagram, to: target)
   }
 
@@ -259,6 +280,10 @@ struct GatewayState {
           slice: link.slice, cluster: link.cluster, replica: link.replica, reason: reason))
     case .refusedDatagram(let reason):
       refused.drop(reason)
+    case .roamed(let link, let endpoint):
+      events.append(
+        .roamed(
+          slice: link.slice, cluster: link.cluster, replica: link.replica, endpoint: endpoint))
     case .rekeyed:
       break
     }

@@ -40,6 +40,10 @@ public struct TunnelStatus: Hashable, Sendable {
   public var state: State
   /// The remote address in use.
   public var endpoint: IPEndpoint?
+  /// The cluster whose gateway hands everything on, where there is no direct path.
+  public var relay: String?
+  /// Our own address as the far side sees it: another one than we know of is address translation.
+  public var observed: IPEndpoint?
   /// The TLS 1.3 suite, `TLS_AES_256_GCM_SHA384`; packets are sealed with its AES-256-GCM.
   public var cipher: String?
   public var epoch: UInt64?
@@ -58,6 +62,9 @@ public struct TunnelStatus: Hashable, Sendable {
   public var classes: [ClassTraffic]
   /// Sorted by reason; reasons with no packet are left out.
   public var drops: [DropCount]
+  /// Datagrams handed on to it for other gateways.
+  public var relayedPackets: UInt64 = 0
+  public var relayedBytes: UInt64 = 0
   /// End of the validity of our leaf and of theirs, seconds since 1970.
   public var localCertificateExpiry: Int64?
   public var remoteCertificateExpiry: Int64?
@@ -94,6 +101,8 @@ extension TunnelStatus {
     case .unreachable: state = .unreachable
     }
     endpoint = link.endpoint
+    relay = link.relay?.cluster
+    observed = link.observed
     cipher = link.peer?.cipher
     epoch = link.epoch
     keyAge = link.keyAge
@@ -107,6 +116,8 @@ extension TunnelStatus {
     receivedBytes = received.bytes
     classes = ClassTraffic.list(sent: sent, received: received)
     drops = DropCount.list([received, sent])
+    relayedPackets = sent.relayedPackets
+    relayedBytes = sent.relayedBytes
     localCertificateExpiry = link.peer?.localExpiry ?? localExpiry
     remoteCertificateExpiry = link.peer?.remoteExpiry
     sessionAge = link.sessionAge

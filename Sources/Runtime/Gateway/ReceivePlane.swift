@@ -35,6 +35,7 @@ final class ReceivePlane: Sendable {
     defer { receiver.destroy() }
     guard var pump = DevicePump(transmit, as: .receiving) else { return }
     defer { pump.destroy() }
+    guard var forwarder = PacketForwarder(transmit) else { return }
     let wake = transmit.wake(of: .receiving)
     var inputs: [TunnelInput] = []
     var waits = [port.descriptor, stop.descriptor, wake.descriptor].map {
@@ -52,7 +53,12 @@ final class ReceivePlane: Sendable {
       guard waits[0].revents != 0 else { continue }
       let count = receiver.receive(port, atMost: messages)
       guard count > 0 else { continue }
-      let joined = state.withLock { $0.process(receiver, count, &inputs) }
+      let joined = state.withLock { state in
+        let joined = state.process(receiver, count, &inputs)
+        state.exchangeForwards(&forwarder.batch)
+        return joined
+      }
+      forwarder.send()
       messages = joined ? GatewayLimits.joinedMessages : GatewayLimits.messages
       deliver(&inputs)
     }

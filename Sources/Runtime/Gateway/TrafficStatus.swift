@@ -1,7 +1,7 @@
 internal import Tunnel
 
 /// Inner packets in both directions.
-public struct TrafficFigures: Hashable, Sendable {
+public struct TrafficFigures: Codable, Hashable, Sendable {
   public var sentPackets: UInt64 = 0
   public var sentBytes: UInt64 = 0
   public var receivedPackets: UInt64 = 0

@@ -35,7 +35,8 @@ struct TransmitState: ~Copyable {
     _ worn: inout SessionID?
   ) -> Int {
     let first = segments.lowerBound
-    let largest = packet.size(of: first) + PacketHeader.overhead
+    // A relay's share too, so that the datagram fits whichever way it goes.
+    let largest = packet.size(of: first) + PacketHeader.overhead + RelayAddress.overhead
     let count = min(segments.count, trains.room(for: largest))
     guard count > 0 else { return first }
     let last = packet.size(of: first + count - 1)
@@ -46,6 +47,12 @@ struct TransmitState: ~Copyable {
         device: device, lane: Self.lane)
     else { return segments.upperBound }
     if ticket.wantsRekey { worn = ticket.session }
+    if case .relay(let link, let addressee)? = table.target(of: ticket.session) {
+      for index in first..<first + count {
+        seal(packet, index, ticket, through: link, addressee, index - first, device, &trains)
+      }
+      return first + count
+    }
     guard let cipher = ciphers[ticket.cipher] else {
       table.sendFailed(ticket.session, tooBig: false, packets: count)
       return segments.upperBound
@@ -71,13 +78,84 @@ struct TransmitState: ~Copyable {
     return first + count
   }
 
+  /// Seals one segment, and that once more in the session with the relay.
+  private mutating func seal(
+    _ packet: OutboundPacket, _ index: Int, _ ticket: TransmitTable.Ticket, through link: Int,
+    _ addressee: RelayAddress, _ number: Int, _ device: Int, _ trains: inout DatagramTrains
+  ) {
+    let size = packet.size(of: index)
+    let inner = trains.next + PacketHeader.size + RelayAddress.size
+    var header = ticket.header
+    header.counter &+= UInt64(number)
+    header.write(to: UnsafeMutableRawBufferPointer(start: inner, count: PacketHeader.size))
+    packet.write(
+      index, to: UnsafeMutableRawBufferPointer(start: inner + PacketHeader.size, count: size))
+    guard let cipher = ciphers[ticket.cipher],
+      cipher.seal(inner, length: size, counter: header.counter)
+    else { return table.sendFailed(ticket.session, tooBig: false) }
+    addressee.write(
+      to: UnsafeMutableRawBufferPointer(
+        start: trains.next + PacketHeader.size, count: RelayAddress.size))
+    sealRelayed(
+      RelayAddress.size + PacketHeader.overhead + size, link, others: false,
+      trafficClass: marks[device] | ECN.outer(packet.inner.trafficClass), &trains)
+  }
+
+  /// Seals what stands behind the room for a header at `trains.next`, as a relayed packet.
+  private mutating func sealRelayed(
+    _ length: Int, _ link: Int, others: Bool, trafficClass: UInt8, _ trains: inout DatagramTrains
+  ) {
+    let admission = table.admitRelayed(
+      link, lane: Self.lane, segments: 1, bytes: length, others: others)
+    guard case .seal(let ticket) = admission, let cipher = ciphers[ticket.cipher] else { return }
+    let out = trains.next
+    ticket.header.write(to: UnsafeMutableRawBufferPointer(start: out, count: PacketHeader.size))
+    guard cipher.seal(out, length: length, counter: ticket.header.counter) else {
+      return table.sendFailed(ticket.session, tooBig: false)
+    }
+    let slot = ticket.session.slot
+    trains.append(
+      length + PacketHeader.overhead, session: ticket.session, trafficClass: trafficClass,
+      target: paths[slot].target, isWhole: paths[slot].isWhole)
+  }
+
+  /// Seals another gateway's datagram, with the address in front of it, for the next one. Marked as it
+  /// came: congestion on the way here is congestion on the whole way.
+  mutating func forward(
+    _ content: UnsafeRawBufferPointer, _ link: Int, trafficClass: UInt8,
+    _ trains: inout DatagramTrains
+  ) {
+    guard let start = content.baseAddress else { return }
+    UnsafeMutableRawPointer(trains.next + PacketHeader.size)
+      .copyMemory(from: start, byteCount: content.count)
+    sealRelayed(content.count, link, others: true, trafficClass: trafficClass, &trains)
+  }
+
+  /// Seals one relayed packet of the control path.
+  mutating func relay(
+    _ content: [UInt8], _ link: Int
+  ) -> (datagram: [UInt8], to: starling_endpoint)? {
+    let admission = table.admitRelayed(
+      link, lane: Self.lane, segments: 1, bytes: content.count, others: false)
+    guard case .seal(let ticket) = admission else { return nil }
+    return seal(content, ticket)
+  }
+
   /// Seals a session message; `nil` where its session cannot send.
   mutating func seal(
     _ message: [UInt8], _ id: SessionID
   ) -> (datagram: [UInt8], to: starling_endpoint)? {
     guard case .seal(let ticket) = table.admitControl(id, count: message.count),
-      let cipher = ciphers[ticket.cipher]
+      let sealed = seal(message, ticket)
     else { return nil }
+    guard case .relay(let link, let addressee)? = table.target(of: id) else { return sealed }
+    return relay(addressee.wrap(sealed.datagram), link)
+  }
+
+  private func seal(
+    _ message: [UInt8], _ ticket: TransmitTable.Ticket
+  ) -> (datagram: [UInt8], to: starling_endpoint)? {
+    guard let cipher = ciphers[ticket.cipher] else { return nil }
     var packet = [UInt8](repeating: 0, count: PacketHeader.size)
     packet.withUnsafeMutableBytes { ticket.header.write(to: $0) }
     packet += message
@@ -87,7 +165,7 @@ struct TransmitState: ~Copyable {
         cipher.seal($0, length: message.count, counter: ticket.header.counter)
       }
     }
-    return sealed == true ? (packet, paths[id.slot].target) : nil
+    return sealed == true ? (packet, paths[ticket.session.slot].target) : nil
   }
 
   mutating func setTarget(_ target: starling_endpoint, _ id: SessionID) {

@@ -14,6 +14,12 @@ public struct APITunnel: Codable, Hashable, Sendable {
   /// The local and the remote UDP address.
   public var listen: String?
   public var endpoint: String?
+  /// The cluster whose gateway hands everything on, where there is no direct path.
+  public var relay: String?
+  /// Our own address as the far side sees it.
+  public var observed: String?
+  /// The largest datagram that the path carries, without UDP and IP headers.
+  public var pathSize: Int?
   /// Handshake and data cipher.
   public var cipher: String?
   public var epoch: UInt64?
@@ -29,6 +35,8 @@ public struct APITunnel: Codable, Hashable, Sendable {
   public var receivedBytes: UInt64
   /// Packets dropped, by reason.
   public var drops: [String: UInt64]
+  /// Datagrams handed on to it for other gateways.
+  public var relayedPackets: UInt64?
   public var handshakes: UInt64
   public var failedHandshakes: UInt64
   public var rekeys: UInt64
@@ -38,11 +46,13 @@ public struct APITunnel: Codable, Hashable, Sendable {
 
   public init(
     slice: String, cluster: String, replica: String, state: State, listen: String? = nil,
-    endpoint: String? = nil, cipher: String? = nil, epoch: UInt64? = nil,
+    endpoint: String? = nil, relay: String? = nil, observed: String? = nil, pathSize: Int? = nil,
+    cipher: String? = nil, epoch: UInt64? = nil,
     keyAgeMilliseconds: UInt64? = nil, sessionAgeMilliseconds: UInt64? = nil,
     roundTripMilliseconds: Double? = nil, jitterMilliseconds: Double? = nil, loss: Double? = nil,
     sentPackets: UInt64 = 0, sentBytes: UInt64 = 0, receivedPackets: UInt64 = 0,
-    receivedBytes: UInt64 = 0, drops: [String: UInt64] = [:], handshakes: UInt64 = 0,
+    receivedBytes: UInt64 = 0, drops: [String: UInt64] = [:],
+    relayedPackets: UInt64? = nil, handshakes: UInt64 = 0,
     failedHandshakes: UInt64 = 0, rekeys: UInt64 = 0, localCertificateExpiresAt: APITime? = nil,
     remoteCertificateExpiresAt: APITime? = nil, lastError: String? = nil
   ) {
@@ -52,6 +62,9 @@ public struct APITunnel: Codable, Hashable, Sendable {
     self.state = state
     self.listen = listen
     self.endpoint = endpoint
+    self.relay = relay
+    self.observed = observed
+    self.pathSize = pathSize
     self.cipher = cipher
     self.epoch = epoch
     self.keyAgeMilliseconds = keyAgeMilliseconds
@@ -64,6 +77,7 @@ public struct APITunnel: Codable, Hashable, Sendable {
     self.receivedPackets = receivedPackets
     self.receivedBytes = receivedBytes
     self.drops = drops
+    self.relayedPackets = relayedPackets
     self.handshakes = handshakes
     self.failedHandshakes = failedHandshakes
     self.rekeys = rekeys

@@ -190,7 +190,8 @@ extension APITunnel {
       }
     self.init(
       slice: tunnel.slice, cluster: tunnel.cluster, replica: tunnel.replica, state: state,
-      listen: listen, endpoint: tunnel.endpoint.map { "\($0)" }, cipher: tunnel.cipher,
+      listen: listen, endpoint: tunnel.endpoint.map { "\($0)" }, relay: tunnel.relay,
+      observed: tunnel.observed.map { "\($0)" }, pathSize: tunnel.pathSize, cipher: tunnel.cipher,
       epoch: tunnel.epoch, keyAgeMilliseconds: milliseconds(tunnel.keyAge),
       sessionAgeMilliseconds: milliseconds(tunnel.sessionAge),
       roundTripMilliseconds: tunnel.roundTripTime?.milliseconds,
@@ -199,6 +200,7 @@ extension APITunnel {
       receivedPackets: tunnel.receivedPackets, receivedBytes: tunnel.receivedBytes,
       drops: Dictionary(
         tunnel.drops.map { ($0.reason, $0.packets) }, uniquingKeysWith: { $0 + $1 }),
+      relayedPackets: tunnel.relayedPackets,
       handshakes: tunnel.handshakes, failedHandshakes: tunnel.failedHandshakes,
       rekeys: tunnel.rekeys, localCertificateExpiresAt: time(tunnel.localCertificateExpiry),
       remoteCertificateExpiresAt: time(tunnel.remoteCertificateExpiry),

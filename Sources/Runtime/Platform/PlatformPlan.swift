@@ -58,8 +58,9 @@ struct PlatformMemory: Sendable {
     var writes = exports.writes
     if !endpoints.isEmpty {
       for slice in view.slices(of: cluster) {
+        let isHidden = slice.member(cluster)?.gatewaySettings.type == .relay
         if let write = GatewayReconciler.publication(
-          slice, cluster: cluster, endpoints: endpoints, key: gatewayKey,
+          slice, cluster: cluster, endpoints: isHidden ? [] : endpoints, key: gatewayKey,
           now: now.wallMilliseconds)
         {
           writes.append(write)

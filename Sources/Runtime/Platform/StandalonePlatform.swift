@@ -26,9 +26,10 @@ final class StandalonePlatform: Platform {
   private struct State {
     var memory = PlatformMemory()
     var file: ServicesFile?
-    var gateway: Gateway?
+    var gateway: (any GatewayRunner)?
     var gatewayProblem: String?
     var leaves: [String: Leaf] = [:]
+    var leavesAt: UInt64?
     var rules = RuleLoader()
     /// How the kernel lists them, as long as nobody else changes them.
     var listing: String?
@@ -47,7 +48,7 @@ final class StandalonePlatform: Platform {
 
   private struct Leaf {
     var identity: TunnelIdentity
-    var issuedMilliseconds: UInt64
+    var observed: CertificateReconciler.Leaf
   }
 
   /// How often the services file is looked at. A look is one `stat`.
@@ -116,8 +117,11 @@ final class StandalonePlatform: Platform {
 
   /// What was planned last.
   var latest: PlatformPlan? { state.withLock { $0.latest } }
-  var gatewayStatus: GatewayStatus? { state.withLock { $0.gateway }?.status() }
-  var gatewayProblem: String? { state.withLock { $0.gatewayProblem } }
+  var gatewayStatus: GatewayStatus? { state.withLock { $0.gateway }?.latestStatus }
+  var gatewayProblem: String? {
+    let (gateway, problem) = state.withLock { ($0.gateway, $0.gatewayProblem) }
+    return problem ?? gateway?.problem
+  }
 
   // MARK: What asks for a pass
 
@@ -137,6 +141,7 @@ final class StandalonePlatform: Platform {
       logger.error("services stay as they were", metadata: ["why": "\(problem)"])
     }
     if isChanged { wake() }
+    state.withLock { $0.gateway }?.look()
   }
 
   private func gatewayEvent(_ event: GatewayEvent) {
@@ -157,6 +162,10 @@ final class StandalonePlatform: Platform {
     case .established(let slice, let cluster, _):
       logger.info(
         "tunnel established", metadata: ["slice": "\(slice)", "cluster": "\(cluster)"])
+    case .roamed(let slice, let cluster, _, let endpoint):
+      logger.notice(
+        "the far gateway is at another address",
+        metadata: ["slice": "\(slice)", "cluster": "\(cluster)", "address": "\(endpoint)"])
     case .handshakeFailed(let slice, let cluster, _, let reason):
       logger.warning(
         "tunnel handshake failed",
@@ -246,13 +255,17 @@ final class StandalonePlatform: Platform {
 
   private func openGateway() {
     guard let listen = configuration.gateway.listen else { return }
+    let gateway = GatewayConfiguration(
+      cluster: identity.cluster, replica: Self.replica, listen: listen,
+      staticKey: identity.gatewayKey, onEvent: { [weak self] in self?.gatewayEvent($0) })
     do throws(GatewayError) {
-      let gateway = try Gateway(
-        GatewayConfiguration(
-          cluster: identity.cluster, replica: Self.replica, listen: listen,
-          staticKey: identity.gatewayKey,
-          onEvent: { [weak self] in self?.gatewayEvent($0) }))
-      state.withLock { $0.gateway = gateway }
+      let runner: any GatewayRunner =
+        if let path = configuration.gateway.planFile {
+          PlannedGateway(gateway, path: path)
+        } else {
+          try Gateway(gateway)
+        }
+      state.withLock { $0.gateway = runner }
     } catch {
       // The rest of the peer keeps working.
       state.withLock { $0.gatewayProblem = "\(error)" }
@@ -262,13 +275,12 @@ final class StandalonePlatform: Platform {
 
   private func applyGateway(_ plan: PlatformPlan) {
     guard let gateway = state.withLock({ $0.gateway }) else { return }
+    rotateLeaves(plan)
     var out = GatewayPlan(
       services: TunnelServiceConfig.list(plan.view, devices: plan.gateway.devices),
       linkKbps: configuration.gateway.linkKbps)
     for device in plan.gateway.devices {
-      guard let leaf = leaf(for: device.slice, plan.view.slices[device.slice]?.rotation) else {
-        continue
-      }
+      guard let leaf = state.withLock({ $0.leaves[device.slice]?.identity }) else { continue }
       out.slices.append(
         TunnelSliceConfig(
           slice: device.slice, device: device.device,
@@ -292,34 +304,51 @@ final class StandalonePlatform: Platform {
     if !refusals.isEmpty { wakeAgain() }
   }
 
-  /// The slice's leaf: the one in use, or a new one where the slice's rotation is due.
-  private func leaf(for slice: String, _ rotation: SliceRotation?) -> TunnelIdentity? {
+  /// Leaves as the slices' rotations want them.
+  private func rotateLeaves(_ plan: PlatformPlan) {
     let now = WallClock.now
-    let rotation = rotation ?? SliceRotation()
-    if let leaf = state.withLock({ $0.leaves[slice] }),
-      rotation.due(issuedMilliseconds: leaf.issuedMilliseconds) > now.wallMilliseconds
-    {
-      return leaf.identity
+    let wanted = Dictionary(
+      plan.gateway.devices.map {
+        ($0.slice, plan.view.slices[$0.slice]?.rotation ?? SliceRotation())
+      }, uniquingKeysWith: { first, _ in first })
+    let leaves = CertificateReconciler.plan(
+      wanted: wanted, replicas: [Self.replica],
+      observed: state.withLock { $0.leaves.values.map(\.observed) }, now: now.wallMilliseconds)
+    for action in leaves.actions {
+      switch action {
+      case .forget(let slice, _): state.withLock { $0.leaves[slice] = nil }
+      case .issue(let slice, let replica, let lifetime):
+        issueLeaf(slice, replica, lifetime, now)
+      }
     }
+    guard let next = leaves.nextMilliseconds, state.withLock({ $0.leavesAt != next }) else {
+      return
+    }
+    state.withLock { $0.leavesAt = next }
+    let wait = next > now.wallMilliseconds ? next - now.wallMilliseconds : 0
+    loop.scheduleTask(in: .milliseconds(Int64(clamping: max(wait, 1_000)))) { [weak self] in
+      self?.wake()
+    }
+  }
+
+  private func issueLeaf(_ slice: String, _ replica: String, _ lifetime: Int64, _ now: Now) {
     do throws(ClusterCAError) {
-      let lifetime = Duration.milliseconds(
-        rotation.interval.milliseconds + rotation.overlap.milliseconds)
       let issued = try identity.authority.issue(
         SPIFFEIdentity(
           clusterSet: identity.genesis.id, cluster: identity.cluster,
-          role: .gateway(slice: slice, replica: Self.replica)),
-        for: lifetime, now: now)
+          role: .gateway(slice: slice, replica: replica)),
+        for: .milliseconds(lifetime), now: now)
       let leaf = Leaf(
         identity: TunnelIdentity(
           certificate: issued.certificate, privateKey: issued.privateKey),
-        issuedMilliseconds: now.wallMilliseconds)
+        observed: CertificateReconciler.Leaf(
+          slice: slice, replica: replica, issuedMilliseconds: now.wallMilliseconds,
+          expiresMilliseconds: now.wallMilliseconds + UInt64(clamping: lifetime)))
       state.withLock { $0.leaves[slice] = leaf }
-      let wait = TimeAmount.milliseconds(rotation.interval.milliseconds)
-      loop.scheduleTask(in: wait) { [weak self] in self?.wake() }
-      return leaf.identity
+      logger.info("new gateway certificate", metadata: ["slice": "\(slice)"])
     } catch {
       logger.error("no gateway certificate", metadata: ["slice": "\(slice)", "why": "\(error)"])
-      return nil
+      wakeAgain()
     }
   }
 

@@ -4,7 +4,9 @@ internal import Base
 enum TunnelMetrics {
   static func set(_ status: GatewayStatus, in registry: MetricsRegistry) {
     for tunnel in status.tunnels {
-      let labels: KeyValuePairs = ["slice": tunnel.slice, "cluster": tunnel.cluster]
+      let labels: KeyValuePairs = [
+        "slice": tunnel.slice, "cluster": tunnel.cluster, "replica": tunnel.replica,
+      ]
       func count(_ name: String, _ help: String, _ value: UInt64) {
         registry.counter("starling_tunnel_\(name)", help: help, labels: labels).raise(to: value)
       }
@@ -16,9 +18,13 @@ enum TunnelMetrics {
       count("sent_bytes_total", "Inner bytes sent.", tunnel.sentBytes)
       count("received_packets_total", "Inner packets received.", tunnel.receivedPackets)
       count("received_bytes_total", "Inner bytes received.", tunnel.receivedBytes)
+      count("relayed_packets_total", "Datagrams handed on to it.", tunnel.relayedPackets)
+      count("relayed_bytes_total", "Bytes of them.", tunnel.relayedBytes)
       count("handshakes_total", "Full handshakes done.", tunnel.handshakes)
       count("failed_handshakes_total", "Handshakes that failed.", tunnel.failedHandshakes)
       count("rekeys_total", "Epochs begun.", tunnel.rekeys)
+      show("epoch", "Epoch of the keys.", tunnel.epoch.map(Double.init))
+      show("relayed", "1 where another gateway hands everything on.", tunnel.relay == nil ? 0 : 1)
       show("up", "1 while it carries traffic.", tunnel.state == .established ? 1 : 0)
       show(
         "rtt_seconds", "Round trip of probes.", tunnel.roundTripTime.map { $0.milliseconds / 1e3 })
@@ -35,7 +41,10 @@ enum TunnelMetrics {
       for drop in tunnel.drops {
         registry.counter(
           "starling_tunnel_dropped_packets_total", help: "Packets dropped, by reason.",
-          labels: ["slice": tunnel.slice, "cluster": tunnel.cluster, "reason": drop.reason]
+          labels: [
+            "slice": tunnel.slice, "cluster": tunnel.cluster, "replica": tunnel.replica,
+            "reason": drop.reason,
+          ]
         ).raise(to: drop.packets)
       }
     }
@@ -56,7 +65,10 @@ enum TunnelMetrics {
     func count(_ name: String, _ help: String, _ value: UInt64) {
       registry.counter(
         "starling_tunnel_class_\(name)", help: help,
-        labels: ["slice": tunnel.slice, "cluster": tunnel.cluster, "class": kind.name]
+        labels: [
+          "slice": tunnel.slice, "cluster": tunnel.cluster, "replica": tunnel.replica,
+          "class": kind.name,
+        ]
       ).raise(to: value)
     }
     count("sent_packets_total", "Inner packets sent, by class.", kind.figures.sentPackets)

@@ -4,9 +4,10 @@ public import Base
 public enum Topology: Hashable, Sendable {
   /// Every member to every other. The default.
   case fullMesh
-  /// Members to the hubs, hubs to one another.
+  /// Members to the hubs, hubs to one another; the others meet through a hub, which cannot read what
+  /// it hands on.
   case hubAndSpoke(hubs: [String])
-  /// Exactly these pairs.
+  /// Exactly these pairs; nobody else has a path to each other.
   case custom(links: [ClusterPair])
 
   public var mode: String {
@@ -213,6 +214,14 @@ extension Topology {
     case .custom(let links):
       return links.filter { members.contains($0.first) && members.contains($0.second) }.sorted()
     }
+  }
+
+  /// The pairs of members that have a tunnel through a third one only, ascending.
+  public func relayed(among members: [String]) -> [ClusterPair] {
+    guard case .hubAndSpoke(let hubs) = self, hubs.contains(where: members.contains) else {
+      return []
+    }
+    return Self.mesh(Set(members).subtracting(hubs).sorted())
   }
 
   private static func mesh(_ members: [String]) -> [ClusterPair] {

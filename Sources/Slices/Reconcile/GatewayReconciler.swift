@@ -41,7 +41,7 @@ public struct GatewayTunnel: Hashable, Sendable {
   /// The remote cluster and its gateway.
   public var cluster: String
   public var replica: String
-  /// Best first; may be empty: the other side has to begin.
+  /// Best first; empty: the other side has to begin, or it goes through a common neighbour.
   public var endpoints: [IPEndpoint]
   /// The remote gateway's static X25519 key, 32 bytes.
   public var key: [UInt8]
@@ -107,9 +107,13 @@ public enum GatewayReconciler {
         GatewayDevice(
           slice: slice.name, device: GatewayDevice.deviceName(of: slice.name), address: address,
           cidr: cidr, block: block, qos: slice.qos))
-      for neighbour in slice.neighbours(of: cluster) {
+      let relayed = slice.relayedNeighbours(of: cluster)
+      let neighbours = (slice.neighbours(of: cluster) + relayed).sorted { $0.cluster < $1.cluster }
+      for neighbour in neighbours {
         switch tunnel(to: neighbour, in: slice.name, view) {
-        case .success(let tunnel): state.tunnels.append(tunnel)
+        case .success(var tunnel):
+          if relayed.contains(where: { $0.cluster == neighbour.cluster }) { tunnel.endpoints = [] }
+          state.tunnels.append(tunnel)
         case .failure(let reason):
           waiting.append(
             Waiting(slice: slice.name, cluster: neighbour.cluster, reason: reason.text))

@@ -104,7 +104,8 @@ public struct ServiceExplanation: Hashable, Sendable {
     if reachability.drained.contains(cluster) { add(false, "\(cluster): is drained") }
     guard cluster != reachability.local else { return }
     if slice.network?.overlay != SliceOverlay.none {
-      let linked = slice.links.contains(ClusterPair(cluster, reachability.local))
+      let pair = ClusterPair(cluster, reachability.local)
+      let linked = slice.links.contains(pair) || slice.relayed.contains(pair)
       if !linked {
         add(false, "\(cluster): the topology has no tunnel from \(reachability.local)")
       } else if let wait = GatewayReconciler.desired(view, cluster: reachability.local).waiting

@@ -190,6 +190,8 @@ struct SliceResolver {
           message: "the topology names \(stranger), which is no member"))
     }
     guard network.overlay != .none else { return }
-    view.links = network.topology.links(among: view.members.filter(\.isActive).map(\.cluster))
+    let active = view.members.filter(\.isActive).map(\.cluster)
+    view.links = network.topology.links(among: active)
+    view.relayed = network.topology.relayed(among: active)
   }
 }

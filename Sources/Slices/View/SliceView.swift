@@ -14,6 +14,8 @@ public struct SliceView: Hashable, Sendable {
   public var members: [MemberView] = []
   /// Pairs of active members that have a tunnel, ascending.
   public var links: [ClusterPair] = []
+  /// Pairs of active members that have one through a common neighbour only, ascending.
+  public var relayed: [ClusterPair] = []
   /// Put together from the exports of active members, ascending.
   public var services: [ServiceImport] = []
   /// Extra names with the service that has each, ascending by name.
@@ -52,6 +54,12 @@ public struct SliceView: Hashable, Sendable {
   /// Active members that `cluster` has a tunnel to, ascending.
   public func neighbours(of cluster: String) -> [MemberView] {
     let others = Set(links.compactMap { $0.other(than: cluster) })
+    return members.filter { others.contains($0.cluster) }
+  }
+
+  /// Active members that `cluster` has a tunnel to through a common neighbour only, ascending.
+  public func relayedNeighbours(of cluster: String) -> [MemberView] {
+    let others = Set(relayed.compactMap { $0.other(than: cluster) })
     return members.filter { others.contains($0.cluster) }
   }
 

@@ -7,7 +7,11 @@ struct Status: AsyncParsableCommand {
     discussion: """
       Example:
         starling status --peer unix:///var/lib/starling/api.sock
+        starling status --tunnels -o wide
       """)
+
+  @Flag(help: "The tunnels of its gateway instead.")
+  var tunnels = false
 
   @OptionGroup var common: CommonOptions
   @OptionGroup var output: OutputOptions
@@ -15,6 +19,10 @@ struct Status: AsyncParsableCommand {
   func run() async throws {
     let session = try common.session()
     try await session.withPeer { client in
+      guard !tunnels else {
+        return try await Listing(session: session, client: client, format: output.output)
+          .run(.tunnels, name: nil, prefix: "")
+      }
       let status = try await client.get("/v1/status", as: APIStatus.self)
       try session.print(status, output.output) {
         Reports.status(status, style: session.output, now: session.now)

@@ -93,8 +93,10 @@ public enum Tables {
       [
         .init("SLICE"), .init("CLUSTER"), .init("STATE"), .init("RTT", right: true),
         .init("LOSS", right: true), .init("SENT", right: true), .init("RECEIVED", right: true),
-        .init("CIPHER"), .init("REPLICA", wide: true), .init("ENDPOINT", wide: true),
-        .init("EPOCH", wide: true), .init("KEY AGE", wide: true), .init("DROPS", wide: true),
+        .init("CIPHER"), .init("VIA"), .init("REPLICA", wide: true), .init("ENDPOINT", wide: true),
+        .init("JITTER", wide: true, right: true), .init("PATH", wide: true, right: true),
+        .init("CERTIFICATE ENDS", wide: true), .init("EPOCH", wide: true),
+        .init("KEY AGE", wide: true), .init("DROPS", wide: true),
         .init("LAST ERROR", wide: true),
       ], ifEmpty: "There are no tunnels.")
     table.rows = tunnels.map { tunnel in
@@ -105,7 +107,10 @@ public enum Tables {
         Table.Cell(Age.text(tunnel.roundTripMilliseconds)),
         Table.Cell(tunnel.loss.map { "\(Int(($0 * 100).rounded()))%" }),
         "\(tunnel.sentPackets)", "\(tunnel.receivedPackets)", Table.Cell(tunnel.cipher),
-        Table.Cell(tunnel.replica), Table.Cell(tunnel.endpoint),
+        Table.Cell(tunnel.relay), Table.Cell(tunnel.replica), Table.Cell(tunnel.endpoint),
+        Table.Cell(Age.text(tunnel.jitterMilliseconds)),
+        Table.Cell(tunnel.pathSize.map { String($0) }),
+        Table.Cell(tunnel.localCertificateExpiresAt.map { "\($0)" }),
         Table.Cell(tunnel.epoch.map { String($0) }),
         Table.Cell(tunnel.keyAgeMilliseconds.map { "\($0 / 1000)s" }),
         Table.Cell(drops.map { "\($0.key)=\($0.value)" }.joined(separator: ",")),

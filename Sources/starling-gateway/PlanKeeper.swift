@@ -1,0 +1,86 @@
+import Base
+import Foundation
+import Runtime
+
+/// Keeps a gateway at what its plan says, and says beside the plan how it is.
+final class PlanKeeper {
+  private let path: String
+  private let gateway: Gateway
+  private let who: Who
+  private var mark: PlanReader.Mark?
+  private var complaint = ""
+  private var statusAt = Date.distantPast
+  private var plan = GatewayPlan()
+  /// By slice, why it is not served.
+  private(set) var failures: [String: String] = [:]
+
+  /// How often the plan is looked at (one `stat`), and how often the status is written.
+  static let interval: TimeInterval = 0.1
+  private static let statusSeconds = 1.0
+
+  private struct Who: Equatable {
+    var cluster: String
+    var replica: String
+    var listen: IPEndpoint
+    var staticKey: [UInt8]
+
+    init(_ file: GatewayPlanFile) {
+      (cluster, replica) = (file.cluster, file.replica)
+      (listen, staticKey) = (file.listen, file.staticKey)
+    }
+  }
+
+  init(path: String, file: GatewayPlanFile, gateway: Gateway) {
+    self.path = path
+    self.gateway = gateway
+    who = Who(file)
+    mark = PlanReader.mark(path)
+  }
+
+  func apply(_ file: GatewayPlanFile) {
+    plan = file.plan
+    failures = gateway.apply(plan)
+    writeStatus()
+  }
+
+  /// A turn without a signal.
+  func look() {
+    let now = PlanReader.mark(path)
+    if now != mark {
+      mark = now
+      if now != nil { reload() }
+    }
+    guard Date().timeIntervalSince(statusAt) >= Self.statusSeconds else { return }
+    // What failed for a reason of this machine may work by now.
+    if !failures.isEmpty { failures = gateway.apply(plan) }
+    writeStatus()
+  }
+
+  func reload() {
+    do {
+      let file = try PlanReader.read(path)
+      guard Who(file) == who else {
+        throw GatewayError.refused(
+          "\(path): it is another gateway's plan now, or has another port or key: start again")
+      }
+      complaint = ""
+      apply(file)
+    } catch {
+      // What is in force stays in force.
+      if "\(error)" != complaint { StarlingGateway.complain("\(error)") }
+      complaint = "\(error)"
+    }
+  }
+
+  private func writeStatus() {
+    statusAt = Date()
+    let text = GatewayStatusFile.json(gateway.status(), failures: failures)
+    // Replaced whole: who reads it sees all of one or of the other.
+    try? Data(text).write(
+      to: URL(fileURLWithPath: GatewayStatusFile.path(forPlan: path)), options: .atomic)
+  }
+
+  func removeStatus() {
+    try? FileManager.default.removeItem(atPath: GatewayStatusFile.path(forPlan: path))
+  }
+}
