@@ -7,7 +7,7 @@ extension Scenario {
   /// A cluster returns after a month with the disk of the day it left.
   static let absent30d = Scenario(
     name: "absent30d", summary: "a cluster returns after 30 days; deleted registers stay deleted",
-    nodes: 4
+    nodes: 4, least: 4
   ) { parameters in
     let fleet = Fleet("absent30d", parameters)
     let simulation = fleet.simulation
@@ -34,6 +34,8 @@ extension Scenario {
     if took == nil { fleet.violate("not the same everywhere a minute after the return") }
     for index in simulation.running {
       guard let state = simulation.peer(index)?.state else { continue }
+      // What nobody had heard of is a change like any other.
+      if state.value("slice/late") == nil { fleet.violate("slice/late is lost on peer \(index)") }
       for number in 0..<10 where state.value("slice/s\(number)") != nil {
         fleet.violate("slice/s\(number) is back on peer \(index)")
       }

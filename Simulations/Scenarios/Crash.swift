@@ -5,7 +5,7 @@ internal import Simulator
 extension Scenario {
   /// A machine dies: how long until each other peer holds it dead.
   static let crash = Scenario(
-    name: "crash", summary: "one peer dies at a random moment", nodes: 1_000
+    name: "crash", summary: "one peer dies at a random moment", nodes: 1_000, least: 3
   ) { parameters in
     let fleet = Fleet("crash", parameters)
     fleet.settle(extra: .seconds(20))

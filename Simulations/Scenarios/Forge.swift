@@ -7,7 +7,8 @@ internal import Simulator
 extension Scenario {
   /// An admitted member says what is not so, in every way that it can without others' keys.
   static let forge = Scenario(
-    name: "forge", summary: "a member spreads forged, replayed and stale evidence", nodes: 60
+    name: "forge", summary: "a member spreads forged, replayed and stale evidence", nodes: 60,
+    least: 6
   ) { parameters in
     let fleet = Fleet("forge", parameters)
     fleet.settle()

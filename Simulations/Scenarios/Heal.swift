@@ -4,7 +4,8 @@ internal import Simulator
 extension Scenario {
   /// The fleet falls apart for a minute or a day, and comes together.
   static let heal = Scenario(
-    name: "heal", summary: "a third is cut off for a minute (--seconds 86400: a day)", nodes: 60
+    name: "heal", summary: "a third is cut off for a minute (--seconds 86400: a day)", nodes: 60,
+    least: 3
   ) { parameters in
     let fleet = Fleet("heal", parameters)
     fleet.settle()

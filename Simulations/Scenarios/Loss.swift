@@ -6,7 +6,8 @@ internal import Simulator
 extension Scenario {
   /// Most of what two peers say is lost, what is said to them is not.
   static let oneway = Scenario(
-    name: "oneway", summary: "two peers lose 80 % of what they send, for a minute", nodes: 60
+    name: "oneway", summary: "two peers lose 80 % of what they send, for a minute", nodes: 60,
+    least: 4
   ) { parameters in
     let fleet = Fleet("oneway", parameters)
     fleet.settle()

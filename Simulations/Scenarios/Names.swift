@@ -8,7 +8,7 @@ extension Scenario {
   /// they back? Then one peer is alone and goes on acting on what it has.
   static let names = Scenario(
     name: "names", summary: "endpoints of a dead cluster leave DNS and return; a peer acts alone",
-    nodes: 24
+    nodes: 24, least: 3
   ) { parameters in
     let fleet = Fleet("names", parameters)
     let simulation = fleet.simulation

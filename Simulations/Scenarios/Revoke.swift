@@ -8,7 +8,7 @@ extension Scenario {
   /// in the other: what the floor does not keep vanishes everywhere, and what it covered is back.
   static let revoke = Scenario(
     name: "revoke", summary: "a revoked admin backdates its writes in half of a partition",
-    nodes: 30
+    nodes: 30, least: 4
   ) { parameters in
     let fleet = Fleet("revoke", parameters)
     fleet.settle()

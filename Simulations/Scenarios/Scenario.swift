@@ -7,6 +7,8 @@ struct Scenario: Sendable {
   /// One line for `list`.
   var summary: String
   var nodes: Int
+  /// With fewer peers there is nothing to rehearse.
+  var least = 2
   var run: @Sendable (Parameters) -> Fleet
 
   struct Parameters {

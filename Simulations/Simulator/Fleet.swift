@@ -196,6 +196,9 @@ public final class Fleet {
   /// Fills in what every scenario has.
   public func finish() -> Figures {
     figures.farthestPath = simulation.network.farthestPath(among: simulation.running).milliseconds
+    if let refused = world.wire?.refused, refused > 0 {
+      violate("\(refused) messages were refused by the codec")
+    }
     figures.falseEvictions = recorder.falseEvictions
     figures.peersOverBudget = recorder.peersOverBudget
     figures.flaps = recorder.flaps

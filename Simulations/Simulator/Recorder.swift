@@ -39,8 +39,9 @@ public final class Recorder: Observer {
   /// Of a peer: what it may send at once, and a second (`PeerConfiguration.gossipBudget`); changesets
   /// that another peer asked for have a budget of their own.
   public var budget = ByteBudget.Limit(bytesPerSecond: 65_536, burst: 1_048_576)
-  /// What each machine has left of it, and who had too little at some time.
-  private var purses: [ByteBudget] = []
+  public var deliveryBudget = AntiEntropy.Options().deliveryBudget
+  /// What each machine has left of them, and who had too little at some time.
+  private var purses: [(gossip: ByteBudget, delivery: ByteBudget)] = []
   private var overspent: Set<Int> = []
   /// Bytes of each machine in the present second, and the most in any.
   private var second: [Int32] = []
@@ -149,7 +150,7 @@ public final class Recorder: Observer {
     let asked = messages.reduce(0) { sum, message in
       if case .sync(.delivery) = message { sum + message.encodedSize } else { sum }
     }
-    spend(bytes - asked, from, simulation.now)
+    spend(bytes - asked, asked, from, simulation.now)
     guard !spreads.isEmpty else { return }
     for message in messages {
       switch message {
@@ -164,9 +165,14 @@ public final class Recorder: Observer {
     for changeset in changesets { spreads[changeset.id]?.copies += 1 }
   }
 
-  private func spend(_ bytes: Int, _ machine: Int, _ now: Instant) {
-    while purses.count <= machine { purses.append(ByteBudget(budget, now: now)) }
-    if !purses[machine].take(bytes, now: now) { overspent.insert(machine) }
+  private func spend(_ gossip: Int, _ delivery: Int, _ machine: Int, _ now: Instant) {
+    while purses.count <= machine {
+      purses.append((ByteBudget(budget, now: now), ByteBudget(deliveryBudget, now: now)))
+    }
+    let isCovered = purses[machine].gossip.take(gossip, now: now)
+    if !purses[machine].delivery.take(delivery, now: now) || !isCovered {
+      overspent.insert(machine)
+    }
   }
 
   private func count(_ bytes: Int, _ machine: Int, _ now: Instant) {

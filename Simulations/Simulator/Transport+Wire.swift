@@ -68,9 +68,9 @@ extension Simulation {
     if !unpacked.messages.isEmpty { receive(unpacked.messages, from: from, at: machine) }
   }
 
-  /// As it is once it was written and read.
-  func throughWire(_ message: PeerMessage, from machine: Machine) -> PeerMessage {
+  /// As it is once it was written and read; `nil` where a codec refuses it.
+  func throughWire(_ message: PeerMessage, from machine: Machine) -> PeerMessage? {
     guard let wire = world.wire else { return message }
-    return wire.messages(ofFrame: wire.frame(message, from: machine.index))?.first ?? message
+    return wire.messages(ofFrame: wire.frame(message, from: machine.index))?.first
   }
 }

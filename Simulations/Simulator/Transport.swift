@@ -128,9 +128,9 @@ extension Simulation {
   private func contact(_ address: String, from machine: Machine) {
     guard let to = addresses[address], to != machine.index,
       let proof = machine.process?.peer.introduction,
+      let message = throughWire(.introduce(proof), from: machine),
       let at = streamArrival(from: machine.index, to: to, bytes: 4_096)
     else { return }
-    let message = throughWire(.introduce(proof), from: machine)
     machine.traffic.frames += 1
     machine.traffic.streamBytes += message.encodedSize + Traffic.frameOverhead
     queue.add(
@@ -199,7 +199,7 @@ extension Simulation {
   }
 
   private func answer(_ message: PeerMessage, from machine: Machine, to other: Int) {
-    let message = throughWire(message, from: machine)
+    guard let message = throughWire(message, from: machine) else { return }
     let bytes = message.encodedSize + Traffic.frameOverhead
     machine.traffic.frames += 1
     machine.traffic.streamBytes += bytes

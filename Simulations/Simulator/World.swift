@@ -43,6 +43,9 @@ public protocol WireFormat: AnyObject {
   func deadline(of machine: Int) -> Instant?
   func poll(_ machine: Int, now: Instant) -> [Packet]
 
+  /// What a codec refused so far: nothing, since what is damaged does not open.
+  var refused: Int { get }
+
   func frame(_ message: PeerMessage, from: Int) -> [UInt8]
   /// `nil` where a codec refuses it.
   func messages(ofFrame bytes: [UInt8]) -> [PeerMessage]?

@@ -15,12 +15,15 @@ final class DaemonWire: WireFormat {
   private var starts: UInt64 = 0
   /// Machines that run a release with more fields and messages than this one.
   var newer: Set<Int> = []
-  /// Envelopes that the codec refused.
   private(set) var refused = 0
+  /// Of processes that are gone.
+  private var earlier = 0
 
-  /// Packets that did not open, of all machines.
-  var drops: UInt64 {
-    sessions.values.reduce(0) { $0 + $1.drops.values.reduce(0, +) }
+  /// Packets that did not open: damaged, or of an earlier start of either side.
+  var unopened: Int { sessions.values.reduce(earlier) { $0 + Self.unopened($1) } }
+
+  private static func unopened(_ sessions: SealedSessions) -> Int {
+    sessions.drops.filter { $0.key == .notAuthentic }.reduce(0) { $0 + Int($1.value) }
   }
 
   private init(_ keys: KeyRing) { self.keys = keys }
@@ -47,6 +50,7 @@ final class DaemonWire: WireFormat {
   func start(_ machine: Int, _ configuration: PeerConfiguration) {
     guard let key = keys.key(of: configuration.signer.publicKey) else { return }
     starts += 1
+    earlier += sessions[machine].map(Self.unopened) ?? 0
     sessions[machine] = SealedSessions(
       me: Crypto.sodium.nodeID(of: key.publicKey), crypto: .sodium(key),
       rng: SeededGenerator(seed: configuration.seed ^ starts &* 0x9e37_79b9_7f4a_7c15))

@@ -17,12 +17,19 @@ struct Run: ParsableCommand {
   var wire = false
   @Flag(help: "Prints one JSON object.") var json = false
 
+  /// Machines in 24 bits; memory ends earlier.
+  private static let mostNodes = 1 << 24
+
   func validate() throws {
-    guard Scenario.named(scenario) != nil else {
+    guard let chosen = Scenario.named(scenario) else {
       throw ValidationError("There is no scenario '\(scenario)'; `starling-sim list` has them.")
     }
-    guard seeds > 0, nodes.map({ $0 > 1 }) ?? true, loss.map({ (0..<1).contains($0) }) ?? true
-    else { throw ValidationError("Seeds, nodes and loss have to be sensible.") }
+    guard nodes.map({ (chosen.least...Self.mostNodes).contains($0) }) ?? true else {
+      throw ValidationError("\(scenario) takes \(chosen.least) to \(Self.mostNodes) nodes.")
+    }
+    guard seeds > 0, seconds.map({ $0 >= 0 && $0 <= 1e9 }) ?? true,
+      loss.map({ (0..<1).contains($0) }) ?? true
+    else { throw ValidationError("There is at least one seed, and loss is 0 to 1.") }
   }
 
   func run() throws {

@@ -72,8 +72,10 @@ struct SimulatedAPIServer {
     return event.bytes + [0x0a]
   }
 
+  /// The present version, or that of a cache that is behind.
   var bookmark: [UInt8] {
-    Self.line("BOOKMARK", ["metadata": ["resourceVersion": .string("\(version)")]])
+    let seen = trouble == .stale ? past.first ?? present : present
+    return Self.line("BOOKMARK", ["metadata": ["resourceVersion": .string("\(seen.version)")]])
   }
 
   // MARK: Requests
@@ -104,15 +106,21 @@ struct SimulatedAPIServer {
 
   private var present: (version: Int, objects: [ObjectKey: KubernetesObject]) { (version, objects) }
 
+  /// All pages of a list are of one version: the token names it, and the place to go on from.
   private func list(_ query: [String: String]) -> Answer {
-    let seen = trouble == .stale ? past.first ?? present : present
+    var seen = trouble == .stale ? past.first ?? present : present
+    var start = 0
+    if let token = query["continue"] {
+      let parts = token.split(separator: "-").compactMap { Int($0) }
+      guard parts.count == 2, let kept = (past + [present]).last(where: { $0.version == parts[0] })
+      else { return .response(APIResponse(status: 410, body: Self.gone.bytes)) }
+      (seen, start) = (kept, parts[1])
+    }
     let keys = seen.objects.keys.sorted()
-    // The token is the place to go on from.
-    let start = query["continue"].flatMap { Int($0) } ?? 0
     let limit = query["limit"].flatMap { Int($0) } ?? keys.count
     let end = min(keys.count, start + max(limit, 1))
     var metadata: JSON = ["resourceVersion": .string("\(seen.version)")]
-    if end < keys.count { metadata["continue"] = .string("\(end)") }
+    if end < keys.count { metadata["continue"] = .string("\(seen.version)-\(end)") }
     let items = keys[min(start, end)..<end].compactMap { seen.objects[$0]?.json }
     let page: JSON = ["metadata": metadata, "items": .array(items)]
     return .response(APIResponse(status: 200, body: page.bytes))
