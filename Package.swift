@@ -26,6 +26,12 @@ let executable: [LinkerSetting] = [
     .when(platforms: [.linux]))
 ]
 
+// What runs on nodes carries the C library too: it starts on whatever system a node has, in milliseconds.
+let nodeExecutable: [LinkerSetting] = [
+  .unsafeFlags(
+    ["-static-executable", "-Xlinker", "--gc-sections"], .when(platforms: [.linux]))
+]
+
 func core(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
   .target(name: name, dependencies: dependencies, swiftSettings: settings)
 }
@@ -45,6 +51,8 @@ let package = Package(
     .executable(name: "starlingd", targets: ["starlingd"]),
     .executable(name: "starling", targets: ["starling"]),
     .executable(name: "starling-gateway", targets: ["starling-gateway"]),
+    .executable(name: "starling-node", targets: ["starling-node"]),
+    .executable(name: "starling-cni", targets: ["starling-cni"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -72,6 +80,7 @@ let package = Package(
     .systemLibrary(
       name: "COpenSSL", pkgConfig: "libssl", providers: [.apt(["libssl-dev"])]),
     .target(name: "CLinux"),
+    .target(name: "CNode"),
 
     // The sans-IO cores: no clock, no randomness, no logging, no Foundation.
     core("Base"),
@@ -81,6 +90,7 @@ let package = Package(
     core("Naming", ["Base", "Slices"]),
     core("Tunnel", ["Base"]),
     core("Kubernetes", ["Base", "Replication", "Slices"]),
+    core("Nodes", ["Base", "Kubernetes", "Slices"]),
     core("Peer", ["Base", "Membership", "Replication", "Slices", "Naming"]),
 
     // What travels between peers: Protobuf messages, framing, sealed datagrams.
@@ -142,6 +152,17 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ], swiftSettings: settings, linkerSettings: executable),
 
+    // Nodes: an adapter layer of its own, since a plugin that runs for every Pod cannot carry Runtime.
+    .target(
+      name: "NodeHost", dependencies: ["Base", "CNode", "Kubernetes", "Nodes"],
+      swiftSettings: settings),
+    .executableTarget(
+      name: "starling-node", dependencies: ["Base", "Kubernetes", "NodeHost", "Nodes"],
+      swiftSettings: settings, linkerSettings: nodeExecutable),
+    .executableTarget(
+      name: "starling-cni", dependencies: ["Kubernetes", "NodeHost", "Nodes"],
+      swiftSettings: settings, linkerSettings: nodeExecutable),
+
     .target(
       name: "Simulator",
       dependencies: [
@@ -174,6 +195,7 @@ let package = Package(
     tests("Naming", ["Base", "Slices"]),
     tests("Tunnel", ["Base", "Simulator"]),
     tests("Kubernetes", ["Base", "Replication", "Slices"]),
+    tests("Nodes", ["Base", "Kubernetes", "Slices"]),
     tests("Peer", ["Base", "Membership", "Replication", "Simulator"]),
     tests("Wire", ["Base", "Membership", "Replication", "Peer"]),
     tests(

@@ -1,0 +1,64 @@
+public import Base
+
+/// What a node's (or a gateway's) document comes to: things in the kernel, and packet rules.
+public struct NodePlan: Hashable, Sendable {
+  public var items: Set<KernelItem>
+  /// For `nft -f -`, in the agent's namespace.
+  public var rules: String
+  /// For the node's own namespace.
+  public var hostRules: String
+  /// What the node sends to the agent's namespace, ascending.
+  public var entries: [IPPrefix]
+  public var mtu: [String: Int]
+  public var underlay: IPAddress
+
+  /// - Parameters:
+  ///   - nodeMTU: of the device that VXLAN packets leave by.
+  ///   - dead: gateways that do not answer, by slice.
+  ///   - attachments: of Pods.
+  public init(
+    _ document: NodeDocument, nodeMTU: Int, dead: [String: Set<IPAddress>],
+    attachments: [Attachment]
+  ) {
+    items = []
+    mtu = [:]
+    underlay = document.underlay
+    for slice in document.slices {
+      let mtu = SliceMTU.of(
+        tunnel: slice.tunnelMTU, node: nodeMTU, underlay: document.underlay.family)
+      self.mtu[slice.name] = mtu
+      items.insert(
+        .device(slice.device, network: slice.network, local: document.underlay, mtu: mtu))
+      if document.role == .node {
+        items.insert(.address(slice.nodeAddress, device: slice.device))
+        if let route = Self.gateways(slice, dead[slice.name] ?? []) { items.insert(route) }
+      }
+      for neighbour in document.role == .node ? slice.gateways + slice.nodes : slice.nodes {
+        let hardware = KernelPlan.hardware(of: neighbour.underlay)
+        items.insert(.neighbour(neighbour.address, hardware: hardware, device: slice.device))
+        items.insert(
+          .forwarding(hardware: hardware, to: neighbour.underlay, device: slice.device))
+      }
+      for node in slice.nodes {
+        let own = IPPrefix(node.address, length: node.address.family.bits).map { [$0] } ?? []
+        for prefix in own + node.behind {
+          items.insert(.route(prefix, hops: [node.address], device: slice.device))
+        }
+      }
+    }
+    rules = NodePacketRules.script(document, mtu: mtu, attachments: attachments)
+    hostRules = NodePacketRules.hostScript
+    entries = document.role == .node ? document.slices.map(\.cidr).sorted() : []
+  }
+
+  /// The way to the other clusters: over all gateways that answer; over all of them while none does,
+  /// since a probe may be wrong and an absent route surely is.
+  private static func gateways(
+    _ slice: NodeDocument.Slice, _ dead: Set<IPAddress>
+  ) -> KernelItem? {
+    let all = slice.gateways.map(\.address).sorted()
+    let live = all.filter { !dead.contains($0) }
+    guard !all.isEmpty else { return nil }
+    return .route(slice.cidr, hops: live.isEmpty ? all : live, device: slice.device)
+  }
+}

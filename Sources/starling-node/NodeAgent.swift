@@ -1,0 +1,261 @@
+import Base
+import Glibc
+import Kubernetes
+import NodeHost
+import Nodes
+
+/// The agent of one node: one thread, level-triggered. Whatever changes (the document, Pods, gateways
+/// that answer or stop to, somebody else's hand in the kernel) makes one more pass.
+struct NodeAgent: ~Copyable {
+  private let options: NodeOptions
+  private let records: AttachmentFolder
+  private var kernel: NodeKernel?
+  private var document: NodeDocument?
+  private var documentStamp: [Int] = []
+  private var recordStamp: [Int] = []
+  private var probes = GatewayProbes()
+  private var dead: [String: Set<IPAddress>] = [:]
+  private var mtu: [String: Int] = [:]
+  private var isDirty = true
+  private var ticks = 0
+  private var lastProblem = ""
+
+  /// Passes come at least this often: what others changed is put back.
+  static let ticksPerCheck = 16
+  /// A record whose link does not exist belongs to a Pod that is gone, unless it is just being made.
+  static let graceSeconds = 120
+
+  init(_ options: NodeOptions) {
+    self.options = options
+    records = AttachmentFolder(options.stateFolder)
+  }
+
+  mutating func run() throws {
+    let listener = try AgentListener.listening(on: options.socket)
+    while true {
+      readDocument()
+      lookAtRecords()
+      try tick(listener)
+      ticks += 1
+      if ticks % Self.ticksPerCheck == 0 { isDirty = true }
+      if isDirty { pass() }
+    }
+  }
+
+  private func say(_ text: String) {
+    try? Files.write(Array("starling-node: \(text)\n".utf8), to: STDERR_FILENO, "stderr")
+  }
+
+  private mutating func readDocument() {
+    let stamp = Files.stamp(options.document)
+    guard stamp != documentStamp else { return }
+    documentStamp = stamp
+    do {
+      let next = try NodeDocument(try JSON(parsing: try Files.read(options.document)))
+      document = next
+      if kernel?.role != next.role { kernel = NodeKernel(role: next.role, options: options) }
+      isDirty = true
+    } catch {
+      say("\(options.document): \(error); what is in force stays")
+    }
+  }
+
+  private mutating func lookAtRecords() {
+    let stamp = Files.stamp(records.path)
+    if stamp != recordStamp { isDirty = true }
+    recordStamp = stamp
+  }
+
+  // MARK: Probes and callers
+
+  /// Asks every gateway, then answers callers until it is time to ask again.
+  private mutating func tick(_ listener: borrowing AgentListener) throws {
+    let sockets = document?.role == .node ? try? openSockets() : nil
+    if let sockets {
+      for key in probes.ask() {
+        switch key.gateway.family {
+        case .v4: sockets.v4.ask(key.gateway)
+        case .v6: sockets.v6.ask(key.gateway)
+        }
+      }
+    }
+    let end = Self.milliseconds + GatewayProbes.intervalMilliseconds
+    while true {
+      let left = end - Self.milliseconds
+      guard left > 0 else { break }
+      var files = [pollfd(fd: listener.number, events: Int16(POLLIN), revents: 0)]
+      guard poll(&files, 1, Int32(left)) > 0 else { continue }
+      listener.serve { answer($0) }
+    }
+    guard let sockets, let document else { return }
+    let answers = Set(sockets.v4.answers() + sockets.v6.answers())
+    for slice in document.slices {
+      for gateway in slice.gateways where answers.contains(gateway.address) {
+        probes.answered(.init(slice: slice.name, gateway: gateway.address))
+      }
+    }
+    if probes.dead != dead {
+      dead = probes.dead
+      say("gateways that do not answer: \(dead.values.flatMap { $0 }.sorted())")
+      isDirty = true
+    }
+  }
+
+  private final class Sockets {
+    let v4: EchoSocket
+    let v6: EchoSocket
+    init() throws(SystemError) {
+      v4 = try EchoSocket(.v4)
+      v6 = try EchoSocket(.v6)
+    }
+  }
+
+  private var sockets: Sockets?
+
+  private mutating func openSockets() throws -> Sockets {
+    if let sockets { return sockets }
+    guard let kernel else { throw SystemError("no document yet", ENOENT) }
+    let made = try kernel.inside { try Sockets() }
+    sockets = made
+    return made
+  }
+
+  private static var milliseconds: Int {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+  }
+
+  /// Decides, writes the decision down, and lets the Pod's packets pass, in that order.
+  private mutating func answer(_ request: AgentRequest) -> AgentAnswer {
+    readDocument()
+    guard let document else { return .later("the agent has no document yet") }
+    guard
+      let slice = document.slices.first(where: {
+        $0.overlay == .pod && $0.namespaces.contains(request.namespace)
+      })
+    else { return .pass("the namespace is in no slice of overlay pod") }
+    let pod = "\(request.namespace)/\(request.pod)"
+    if slice.optedOut.contains(pod) { return .pass("the Pod opted out") }
+    do {
+      let known = try records.all()
+      if let old = known.first(where: { $0.id == request.id }), old.slice == slice.name,
+        old.cidr == slice.cidr
+      {
+        return .attach(old)
+      }
+      guard !known.contains(where: { $0.id.device == request.id.device && $0.id != request.id })
+      else { return .later("another link has the name \(request.id.device)") }
+      guard let chunk = slice.chunk,
+        let address = AddressChunk.address(
+          in: chunk, for: pod, used: Set(known.map(\.address)).union([slice.nodeAddress]))
+      else { return .later("this node has no free address in \(slice.name)") }
+      let attachment = Attachment(
+        id: request.id, network: request.network, namespace: request.namespace, pod: request.pod,
+        slice: slice.name, address: address, cidr: slice.cidr,
+        mtu: mtu[slice.name] ?? slice.tunnelMTU)
+      try records.write(attachment)
+      pass()
+      return .attach(attachment)
+    } catch {
+      return .later("\(error)")
+    }
+  }
+
+  // MARK: A pass
+
+  private mutating func pass() {
+    guard let document, var kernel else { return }
+    isDirty = false
+    do {
+      let attachments = try records.all()
+      let plan = NodePlan(
+        document, nodeMTU: NodeKernel.mtu(of: document.underlay), dead: dead,
+        attachments: attachments)
+      mtu = plan.mtu
+      try kernel.prepare()
+      try kernel.load(plan.rules, table: "starling", isInside: true)
+      if document.role == .node {
+        try kernel.load(plan.hostRules, table: "starling-node", isInside: false)
+      }
+      try kernel.apply(plan)
+      if document.role == .node {
+        try tell(document)
+        try reap(attachments, kernel)
+        try chainPlugin()
+        probes.expect(
+          document.slices.flatMap { slice in
+            slice.gateways.map { .init(slice: slice.name, gateway: $0.address) }
+          })
+      }
+      lastProblem = ""
+    } catch {
+      let problem = "\(error)"
+      if problem != lastProblem { say(problem) }
+      lastProblem = problem
+      // The next check tries again.
+    }
+    self.kernel = kernel
+  }
+
+  /// For the plugin, while the agent is away.
+  private func tell(_ document: NodeDocument) throws {
+    var namespaces = PodNamespaces()
+    for slice in document.slices where slice.overlay == .pod {
+      for namespace in slice.namespaces { namespaces.slices[namespace] = slice.name }
+    }
+    let path = "\(options.stateFolder)/\(PodNamespaces.fileName)"
+    let bytes = namespaces.json.bytes
+    if (try? Files.read(path)) == bytes { return }
+    try Files.makeFolder(options.stateFolder)
+    try Files.replace(path, with: bytes)
+  }
+
+  /// Runtimes before 1.1 call no GC. A record is there before its link, so a link without a record
+  /// is always a leak.
+  private func reap(_ attachments: [Attachment], _ kernel: NodeKernel) throws {
+    let devices = Set(try kernel.podDevices())
+    for device in devices.subtracting(try records.all().map(\.id.device)).sorted() {
+      try kernel.drop(device)
+    }
+    for attachment in attachments where !devices.contains(attachment.id.device) {
+      if (records.age(attachment.id) ?? 0) > Self.graceSeconds {
+        try records.remove(attachment.id)
+      }
+    }
+  }
+
+  /// Puts the plugin back where an upgrade or another plugin dropped it.
+  private func chainPlugin() throws {
+    guard !options.cniFolder.isEmpty else { return }
+    // Runtimes take the first file.
+    let names = try Files.names(in: options.cniFolder).filter { name in
+      [".conf", ".conflist", ".json"].contains { name.hasSuffix($0) }
+    }
+    guard let first = names.first, first.hasSuffix(".conflist") else { return }
+    let path = "\(options.cniFolder)/\(first)"
+    let list = try JSON(parsing: try Files.read(path))
+    if let chained = PluginChain.adding(
+      to: list, agentSocket: options.socket, stateFolder: options.stateFolder)
+    {
+      try Files.replace(path, with: chained.bytes + [0x0a], mode: 0o644)
+      say("\(PluginChain.plugin) is in \(path) now")
+    }
+  }
+
+  /// Takes away everything that was made here.
+  mutating func remove() throws {
+    if !options.cniFolder.isEmpty {
+      for name in try Files.names(in: options.cniFolder) where name.hasSuffix(".conflist") {
+        let path = "\(options.cniFolder)/\(name)"
+        let list = try JSON(parsing: try Files.read(path))
+        if let without = PluginChain.removing(from: list) {
+          try Files.replace(path, with: without.bytes + [0x0a], mode: 0o644)
+        }
+      }
+    }
+    try Files.remove("\(options.stateFolder)/\(PodNamespaces.fileName)")
+    for attachment in try records.all() { try records.remove(attachment.id) }
+    NodeKernel(role: .node, options: options).remove()
+  }
+}
