@@ -36,7 +36,8 @@ struct Starling: AsyncParsableCommand {
       CommandGroup(
         name: "Change",
         subcommands: [
-          Plan.self, Apply.self, Diff.self, Edit.self, Delete.self, Slice.self, Sign.self,
+          Plan.self, Apply.self, Diff.self, Edit.self, Delete.self, Slice.self, Drain.self,
+          Undrain.self, Import.self, Sign.self,
           Cosign.self, Push.self,
         ]),
       CommandGroup(

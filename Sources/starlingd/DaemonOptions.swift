@@ -26,6 +26,7 @@ struct DaemonOptions: ParsableArguments {
   @Option(help: help("kubernetes.namespace")) var kubernetesNamespace: String?
   @Option(help: help("kubernetes.consent")) var kubernetesConsent: String?
   @Option(help: help("kubernetes.dns.listen")) var kubernetesDnsListen: String?
+  @Option(help: help("kubernetes.dns.adapter")) var kubernetesDnsAdapter: String?
   @Option(help: help("gateway.listen")) var gatewayListen: String?
   @Option(help: help("gateway.advertise")) var gatewayAdvertise: String?
   @Option(help: help("gateway.linkKbps")) var gatewayLinkKbps: String?
@@ -53,7 +54,7 @@ struct DaemonOptions: ParsableArguments {
       "kubernetes.kubeconfig": kubernetesKubeconfig,
       "kubernetes.context": kubernetesContext, "kubernetes.namespace": kubernetesNamespace,
       "kubernetes.consent": kubernetesConsent, "kubernetes.dns.listen": kubernetesDnsListen,
-      "gateway.listen": gatewayListen,
+      "kubernetes.dns.adapter": kubernetesDnsAdapter, "gateway.listen": gatewayListen,
       "gateway.advertise": gatewayAdvertise, "gateway.linkKbps": gatewayLinkKbps,
       "gateway.planFile": gatewayPlanFile, "gateway.workers": gatewayWorkers,
       "ranges.pods": rangesPods, "ranges.services": rangesServices, "ranges.nodes": rangesNodes,

@@ -81,6 +81,17 @@ import Testing
     #expect((2...5).contains(driver.sent.count))
   }
 
+  /// A server that drops a field which it does not know never shows what was wanted.
+  @Test func whatNeverShowsIsSentEverMoreSeldom() {
+    var driver = Driver()
+    driver.run(.seconds(1200), [action("a")])
+    #expect((8...16).contains(driver.sent.count), "\(driver.sent.count) in twenty minutes")
+    // Once somebody changes the object, at once.
+    driver.replace([action("a", version: 2)])
+    let last = driver.sent.last
+    #expect(last?.resourceVersion == "2")
+  }
+
   @Test func anotherChangeIsSentAtOnce() {
     var driver = Driver()
     driver.replace([action("a", value: 1)])

@@ -21,8 +21,10 @@ public struct ActionQueue: Sendable {
 
   /// Requests under way at once.
   public static let concurrency = 8
-  /// How long a watch may take to bring back what was written.
+  /// How long a watch may take to bring back what was written. Where it never shows what was wanted (a
+  /// server that drops fields it does not know), twice as long each time, up to 2^6 as long.
   static let echo: Duration = .seconds(3)
+  static let echoDoublings = 6
   static let refusedPause: Duration = .seconds(60)
 
   private struct Key: Hashable {
@@ -42,6 +44,8 @@ public struct ActionQueue: Sendable {
     var sent: ObjectDiffer.Action?
     var isTaken = false
     var isFinal = false
+    /// How often the very same was sent again, of the very same version.
+    var repeats = 0
 
     /// Until when it waits. What was taken keeps back only the very same again.
     func wait(_ action: ObjectDiffer.Action) -> Instant {
@@ -130,8 +134,14 @@ public struct ActionQueue: Sendable {
       call += 1
       running[call] = action
       busy.insert(key)
-      memories[key, default: Memory()].sent = action
-      memories[key]?.isTaken = false
+      var memory = memories[key] ?? Memory()
+      let isSame =
+        memory.sent?.request == action.request
+        && memory.sent?.resourceVersion == action.resourceVersion
+      memory.repeats = isSame ? memory.repeats + 1 : 0
+      memory.sent = action
+      memory.isTaken = false
+      memories[key] = memory
       effects.append(.send(call, action))
     }
     waiting = left
@@ -156,7 +166,8 @@ public struct ActionQueue: Sendable {
     var memory = Memory()
     memory.sent = action
     memory.isTaken = true
-    memory.notBefore = now + Self.echo
+    memory.repeats = memories[key]?.repeats ?? 0
+    memory.notBefore = now + Self.echo * (1 << min(memory.repeats, Self.echoDoublings))
     memories[key] = memory
     if action.kind == .revert {
       var dispute = disputes[key] ?? Dispute()

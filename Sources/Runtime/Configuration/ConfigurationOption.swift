@@ -113,6 +113,9 @@ public struct ConfigurationOption: Hashable, Sendable {
     .init(
       "kubernetes.dns.listen", .list(.endpoint), [], "Where slice names are answered, UDP and TCP."
     ),
+    .init(
+      "kubernetes.dns.adapter", .choice(["none", "coredns", "coredns-custom"]), "none",
+      "The ConfigMap in kube-system that hands slice names on to the Service starling-dns."),
     .init("gateway.listen", .optional(.endpoint), "0.0.0.0:7900", "Tunnels, UDP; empty: off."),
     .init(
       "gateway.advertise", .list(.endpoint), [],

@@ -27,6 +27,8 @@ public struct DaemonConfiguration: Hashable, Sendable {
     /// `labelled` or `all`.
     public var consent: String
     public var dnsListen: [IPEndpoint]
+    /// `none`, `coredns` or `coredns-custom`.
+    public var dnsAdapter: String
   }
 
   public struct Gateway: Hashable, Sendable {
@@ -108,7 +110,8 @@ public struct DaemonConfiguration: Hashable, Sendable {
       context: read.text("kubernetes.context"),
       namespace: read.text("kubernetes.namespace"),
       consent: read.text("kubernetes.consent") ?? "labelled",
-      dnsListen: read.list("kubernetes.dns.listen") { IPEndpoint($0) })
+      dnsListen: read.list("kubernetes.dns.listen") { IPEndpoint($0) },
+      dnsAdapter: read.text("kubernetes.dns.adapter") ?? "none")
     gateway = Gateway(
       listen: read.endpoint("gateway.listen"),
       advertise: read.list("gateway.advertise") { IPEndpoint($0) },

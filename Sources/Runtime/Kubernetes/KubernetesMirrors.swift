@@ -1,46 +1,9 @@
 internal import Base
 internal import Kubernetes
-internal import Membership
-internal import Peer
 internal import Replication
-internal import Slices
 internal import Wire
 
 extension MirrorPlanner.PeerFacts {
-  /// All admitted clusters as this peer sees them, ascending.
-  static func all(_ peer: Peer, view: ClustersetView, holder: String) -> [Self] {
-    let admitted = Dictionary(grouping: peer.admitted.values, by: \.cluster)
-    return view.clusters.keys.sorted().map { cluster in
-      let members = (admitted[cluster] ?? []).sorted { $0.id < $1.id }
-      let states = members.map { state(of: $0.id, peer) }
-      let rtt = members.compactMap { peer.membership.rtt(to: $0.id) }.min()
-      return Self(
-        cluster: cluster, phase: best(states), roundTrip: rtt.map(rounded) ?? "",
-        version: view.clusters[cluster]?.info?.version ?? "",
-        addresses: Array(Set(members.flatMap(\.addresses)).sorted().prefix(256)),
-        nodes: zip(members, states).prefix(16).map {
-          ($0.id.hex, $1, cluster == peer.configuration.cluster && $0.id.hex == holder)
-        })
-    }
-  }
-
-  private static func state(of id: NodeID, _ peer: Peer) -> String {
-    guard id != peer.id else { return "Alive" }
-    return switch peer.membership.state(of: id) {
-    case .unknown: "Unknown"
-    case .alive: "Alive"
-    case .degraded: "Degraded"
-    case .suspect: "Suspect"
-    case .dead: "Dead"
-    case .left: "Left"
-    }
-  }
-
-  private static func best(_ states: [String]) -> String {
-    let order = ["Alive", "Degraded", "Suspect", "Unknown", "Dead", "Left"]
-    return order.first { states.contains($0) } ?? "Unknown"
-  }
-
   /// To 1, 2 or 5 times a power of ten: a figure that follows every probe would be written always.
   static func rounded(_ duration: Duration) -> String {
     let microseconds = max(1, duration.nanoseconds / 1000)

@@ -4,6 +4,7 @@ internal import Kubernetes
 internal import Logging
 internal import Membership
 internal import NIOCore
+internal import Naming
 internal import Peer
 internal import Replication
 internal import Slices
@@ -29,23 +30,29 @@ final class KubernetesPlatform: Platform {
   private let state = Mutex(State())
 
   private struct State {
-    var memory = PlatformMemory()
+    var planner: KubernetesPlanner?
+    /// Registers that changed since the last pass; `nil`: all are new.
+    var registers: Set<RegisterName>?
+    /// Objects that changed since the last pass; `nil`: all may have.
+    var objects: Set<ObjectID>?
     var intake = ChangesetIntake()
     var nextIntake = Instant.zero
     var watch: ClusterWatch?
     var lease: LeaseRunner?
     var writer: ObjectWriter?
-    var allocations = ""
     var latest: PlatformPlan?
     var isDirty = false
     var isRunning = false
     var isStopped = false
-    /// The last pass that knew the API's objects, for the names until they are known again.
     var lastPass = Instant.zero
+    /// How long it took.
+    var passTime = Duration.zero
   }
 
-  /// Changes that come close together make one pass: endpoints change in bursts.
+  /// Changes that come close together make one pass: endpoints change in bursts. A pass is followed
+  /// by as long a rest, up to `longestRest`, so that planning leaves a core to others.
   static let passInterval: Duration = .milliseconds(25)
+  static let longestRest: Duration = .milliseconds(100)
   /// How often a handed-in change that waits for something is handed in again.
   static let intakeRetry: Duration = .seconds(10)
 
@@ -70,20 +77,28 @@ final class KubernetesPlatform: Platform {
 
   func start() async throws {
     let allocators = try AllocationStore.load(from: store)
-    let watch = ClusterWatch(transport, logger: logger) { [weak self] _, _ in self?.wake() }
+    let watch = ClusterWatch(transport, logger: logger) { [weak self] type, keys in
+      self?.changed(type, keys)
+    }
+    let genesis = engine.identity.genesis
+    let planner = KubernetesPlanner(
+      OperatorPlanner.Configuration(
+        cluster: cluster, clusterSet: genesis.name, namespace: namespace,
+        dns: ClusterDNSPlanner.Adapter(rawValue: configuration.kubernetes.dnsAdapter) ?? .none,
+        zones: genesis.zones + [NamingTable.clustersetZone]),
+      consent: consent, servers: configuration.kubernetes.dnsListen.map(\.address),
+      instance: engine.nodeID.short, allocators: allocators)
     let lease = LeaseRunner(
       .init(
-        lease: ObjectKey(
-          namespace: configuration.kubernetes.namespace ?? access.namespace, name: "starling"),
+        lease: ObjectKey(namespace: namespace, name: "starling"),
         identity: engine.nodeID.hex), transport, logger: logger
     ) { [weak self] in self?.roleChanged($0) }
     let writer = ObjectWriter(
       transport, logger: logger, mayWrite: { await lease.mayWrite },
-      compare: { [weak self] in self?.wake() })
+      compare: { [weak self] in self?.wake() },
+      reverted: { [weak self] in self?.reverted($0) })
     state.withLock {
-      $0.memory.allocators = allocators
-      $0.memory.hasTunnels = false
-      $0.memory.showsAllSlices = true
+      $0.planner = planner
       $0.watch = watch
       $0.lease = lease
       $0.writer = writer
@@ -110,11 +125,28 @@ final class KubernetesPlatform: Platform {
 
   /// What is watched in every cluster. The MCS types may not be served.
   static var watches: [WatchConfiguration] {
-    let types: [ResourceType] = [
+    configurations([
       .namespaces, .services, .endpointSlices, .serviceExports, .serviceImports, .slices,
       .clusterPeers, .signedChangesets,
-    ]
-    return types.map {
+    ])
+      + OperatorPlanner.watched.map { type in
+        var configuration = WatchConfiguration(type)
+        configuration.isOptional = true
+        configuration.mayBeForbidden = true
+        // The cluster's DNS and nothing else.
+        if type == .configMaps { configuration.namespace = ClusterDNSPlanner.namespace }
+        return configuration
+      }
+  }
+
+  /// Watched where the newer version of the MCS types is not served.
+  static var oldWatches: [WatchConfiguration] {
+    configurations(
+      [ResourceType.serviceExports, .serviceImports].map { $0.version(MCS.versions[1]) })
+  }
+
+  private static func configurations(_ types: [ResourceType]) -> [WatchConfiguration] {
+    types.map {
       var configuration = WatchConfiguration($0)
       // Defined by CRDs, which may be installed later or never.
       configuration.isOptional = [MCS.group, ResourceType.slices.group].contains($0.group)
@@ -132,8 +164,20 @@ final class KubernetesPlatform: Platform {
   private func react(_ change: PeerEngine.EngineChange) {
     switch change {
     case .registers(let names):
-      state.withLock { $0.memory.touched?.append(contentsOf: names.map(\.path)) }
+      state.withLock { $0.registers?.formUnion(names) }
     case .presence(let node): tellLease(of: node)
+    }
+    wake()
+  }
+
+  /// - Parameter keys: empty where everything of the type was listed for the first time.
+  private func changed(_ type: ResourceType, _ keys: [ObjectKey]) {
+    state.withLock { state in
+      if keys.isEmpty {
+        state.objects = nil
+      } else {
+        state.objects?.formUnion(keys.map { ObjectID(type, $0) })
+      }
     }
     wake()
   }
@@ -146,6 +190,19 @@ final class KubernetesPlatform: Platform {
       if isDead { await lease.died(node.hex) } else { await lease.lives(node.hex) }
     }
   }
+
+  /// Events are a courtesy: one try.
+  private func send(_ events: [APIRequest]) {
+    guard !events.isEmpty else { return }
+    Task { for event in events { _ = try? await transport.send(event) } }
+  }
+
+  private func reverted(_ id: ObjectID) {
+    guard let planner = state.withLock({ $0.planner }) else { return }
+    Task { if let event = await planner.reverted(id) { send([event]) } }
+  }
+
+  private var namespace: String { configuration.kubernetes.namespace ?? access.namespace }
 
   private func roleChanged(_ role: LeaseElector.Role) {
     if role == .follower {
@@ -177,8 +234,12 @@ final class KubernetesPlatform: Platform {
     while let wait = nextPass() {
       if wait > .zero { try? await Task.sleep(for: wait) }
       state.withLock { $0.isDirty = false }
+      let start = WallClock.now.instant
       await pass()
-      state.withLock { $0.lastPass = WallClock.now.instant }
+      state.withLock {
+        $0.lastPass = WallClock.now.instant
+        $0.passTime = $0.lastPass - start
+      }
     }
   }
 
@@ -189,7 +250,8 @@ final class KubernetesPlatform: Platform {
         state.isRunning = false
         return nil
       }
-      return max(.zero, Self.passInterval - (WallClock.now.instant - state.lastPass))
+      let rest = max(Self.passInterval, min(state.passTime, Self.longestRest))
+      return max(.zero, rest - (WallClock.now.instant - state.lastPass))
     }
   }
 
@@ -197,31 +259,59 @@ final class KubernetesPlatform: Platform {
 
   private func pass() async {
     guard
-      let (watch, lease, writer) = state.withLock({ state in
+      let (watch, lease, writer, planner) = state.withLock({ state in
         state.watch.flatMap { watch in
-          state.lease.flatMap { lease in state.writer.map { (watch, lease, $0) } }
+          state.lease.flatMap { lease in
+            state.writer.flatMap { writer in state.planner.map { (watch, lease, writer, $0) } }
+          }
         }
       })
     else { return }
-    let objects = await watch.objects
+    guard let input = await look(watch, lease) else { return }
+    let publication = await planner.publish(input)
+    dns.serve(publication.plan.names)
+    keep(publication.plan, publication.allocators)
     let isHolder = await lease.isHolder
-    let holder = await lease.holder
-    let servers = configuration.kubernetes.dnsListen.map(\.address)
-    guard
-      let outcome = try? await engine.read({ [self] peer in
-        state.withLock { state in
-          plan(peer, objects, servers: servers, holder: holder, &state)
-        }
-      })
-    else { return }
-    keepAllocations()
-    dns.serve(outcome.plan.names)
-    state.withLock { $0.latest = outcome.plan }
     // Before everything was listed once nothing is known to be absent.
-    guard objects != nil, isHolder else { return }
-    if !outcome.plan.publications.isEmpty { engine.publish(outcome.plan.publications) }
-    if let objects { handIn(objects) }
-    if await lease.mayWrite { await writer.replace(outcome.actions) }
+    guard let objects = input.objects else { return }
+    if isHolder {
+      let registers = publication.plan.publications
+      if !registers.isEmpty { engine.publish(registers) }
+      handIn(objects)
+    }
+    let intake = state.withLock { $0.intake.desired(objects) }
+    let work = await planner.objects(input, intake: intake)
+    if let names = work.names { dns.serve(names) }
+    if isHolder, await lease.mayWrite {
+      await writer.replace(work.actions)
+      send(work.events)
+    }
+  }
+
+  /// Takes what changed since the last pass: registers and members on the peer's loop, objects from
+  /// the watches. What changes meanwhile is found by the next pass.
+  private func look(_ watch: ClusterWatch, _ lease: LeaseRunner) async -> KubernetesPlanner.Input? {
+    let changed = state.withLock { state in
+      defer { state.objects = [] }
+      return state.objects
+    }
+    let objects = await watch.objects
+    if let objects, !objects.isServed(.serviceExports) { await watch.start(Self.oldWatches) }
+    let holder = await lease.holder
+    let taken = try? await engine.read { [self] peer in
+      let names = state.withLock { state in
+        defer { state.registers = [] }
+        return state.registers
+      }
+      return (
+        names.map { $0.map(\.path) }, RegisterMirror.Changes(names, from: peer.state),
+        PeerPicture(peer)
+      )
+    }
+    guard let (paths, registers, picture) = taken else { return nil }
+    return KubernetesPlanner.Input(
+      registers: registers, paths: paths, picture: picture, objects: objects, changed: changed,
+      holder: holder, now: WallClock.now)
   }
 
   /// Gives the peer what was handed in as objects.
@@ -253,63 +343,9 @@ final class KubernetesPlatform: Platform {
     }
   }
 
-  private struct Outcome: Sendable {
-    var plan: PlatformPlan
-    var actions: [ObjectDiffer.Action]
-  }
-
-  /// On the peer's loop, with the registers as they are.
-  private func plan(
-    _ peer: Peer, _ objects: ClusterObjects?, servers: [IPAddress], holder: String,
-    _ state: inout State
-  ) -> Outcome {
-    let now = WallClock.now
-    state.memory.refreshView(StateRegisters(state: peer.state))
-    guard let objects else {
-      let plan = state.memory.plan(peer, endpoints: [], gatewayKey: [], servers: servers, now: now)
-      return Outcome(plan: plan, actions: [])
-    }
-    let reader = ExportReader(objects, view: state.memory.view, cluster: cluster, consent: consent)
-    state.memory.local = reader.services
-    let imports = ImportPlanner(
-      state.memory.view, objects,
-      .init(
-        cluster: cluster, consent: consent,
-        reachability: state.memory.reachability(peer, cluster: cluster), local: reader.services,
-        families: ImportPlanner.families(in: objects),
-        nowMilliseconds: now.wallMilliseconds))
-    state.memory.serviceAddresses = imports.addresses
-    var plan = state.memory.plan(peer, endpoints: [], gatewayKey: [], servers: servers, now: now)
-    let isWhole = [ResourceType.services, .endpointSlices, .serviceExports, .namespaces]
-      .allSatisfy { objects.isComplete($0) }
-    // What did not fit into the store may well exist.
-    if !isWhole { plan.publications.removeAll { $0.value == nil } }
-    let refusals = Dictionary(
-      plan.refusals.map { ($0.service, $0.reason) }, uniquingKeysWith: { a, _ in a })
-    let statuses = ExportStatus.desired(
-      reader.findings, state.memory.view, objects, cluster: cluster, refusals: refusals,
-      now: now.wallMilliseconds)
-    let mirrors = MirrorPlanner.desired(
-      state.memory.view,
-      peers: MirrorPlanner.PeerFacts.all(peer, view: state.memory.view, holder: holder),
-      cluster: cluster, objects, now: now.wallMilliseconds)
-    let desired = imports.desired + statuses + mirrors + state.intake.desired(objects)
-    return Outcome(
-      plan: plan,
-      actions: ObjectDiffer.actions(
-        desired.filter { objects.isServed($0.id.type) }, observed: objects,
-        managed: isWhole
-          ? ImportPlanner.managed(imports: .serviceImports) + MirrorPlanner.managed : []))
-  }
-
-  private func keepAllocations() {
-    let text = state.withLock { state -> String? in
-      let text = AllocationStore.text(state.memory.allocators)
-      guard text != state.allocations else { return nil }
-      state.allocations = text
-      return text
-    }
-    guard let text else { return }
+  private func keep(_ plan: PlatformPlan, _ allocators: [String: AddressAllocator]?) {
+    state.withLock { $0.latest = plan }
+    guard let text = allocators.map({ AllocationStore.text($0) }) else { return }
     do throws(StorageError) {
       try store.setValue(Array(text.utf8), for: AllocationStore.name)
     } catch {

@@ -11,18 +11,22 @@ actor ObjectWriter {
   private let mayWrite: @Sendable () async -> Bool
   /// Asks for another comparison.
   private let compare: @Sendable () -> Void
+  /// Told of what somebody had changed and was put back.
+  private let reverted: @Sendable (ObjectID) -> Void
   private var timer: Task<Void, Never>?
   /// Requests by kind and outcome, for metrics.
   private(set) var counts: [String: UInt64] = [:]
 
   init(
     _ transport: APITransport, logger: Logger, mayWrite: @escaping @Sendable () async -> Bool,
-    compare: @escaping @Sendable () -> Void
+    compare: @escaping @Sendable () -> Void,
+    reverted: @escaping @Sendable (ObjectID) -> Void = { _ in }
   ) {
     self.mayWrite = mayWrite
     self.transport = transport
     self.logger = logger
     self.compare = compare
+    self.reverted = reverted
   }
 
   func replace(_ actions: [ObjectDiffer.Action]) {
@@ -59,6 +63,7 @@ actor ObjectWriter {
       count(action, "done")
       logger.debug(
         "object written", metadata: ["object": "\(action.id)", "how": "\(action.kind.rawValue)"])
+      if action.kind == .revert { reverted(action.id) }
     case .refused(let action, let failure):
       count(action, "refused")
       let level: Logger.Level = failure.isConflict || failure.isNotFound ? .debug : .warning

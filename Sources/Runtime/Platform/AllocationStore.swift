@@ -26,8 +26,8 @@ enum AllocationStore {
 
   static func text(_ allocators: [String: AddressAllocator]) -> String {
     allocators.sorted { $0.key < $1.key }.map { slice, allocator in
-      allocator.allocations.sorted { $0.key < $1.key }
-        .map { "\(slice) \(allocator.block) \($0.key) \($0.value)\n" }.joined()
+      allocator.allocations.map { "\(slice) \(allocator.block) \($0.key) \($0.value)\n" }
+        .sorted().joined()
     }.joined()
   }
 }

@@ -40,7 +40,13 @@ final class KubernetesLab: Sendable {
 
   private static var now: UInt64 { UInt64(Date().timeIntervalSince1970 * 1000) }
 
-  init(_ count: Int = 2, kubeconfigs: [String] = []) async throws {
+  /// - Parameters:
+  ///   - types: that the fakes serve.
+  ///   - flags: of all peers, besides those of the lab.
+  init(
+    _ count: Int = 2, kubeconfigs: [String] = [],
+    types: [ResourceType] = FakeAPIServer.allTypes, flags: [String: String] = [:]
+  ) async throws {
     let namespace = "lab-\(String(UInt64.random(in: 0...(1 << 40)), radix: 36))"
     self.namespace = namespace
     genesis = try ClusterSetMaker.make(
@@ -53,7 +59,8 @@ final class KubernetesLab: Sendable {
       if index < kubeconfigs.count {
         kubeconfig = kubeconfigs[index]
       } else {
-        let server = try FakeAPIServer(serviceBase: 0x0a60_0000 + UInt32(index) << 16)
+        let server = try FakeAPIServer(
+          types: types, serviceBase: 0x0a60_0000 + UInt32(index) << 16)
         try await server.start()
         kubeconfig = directory.file("kubeconfig")
         try server.kubeconfig.write(toFile: kubeconfig, atomically: true, encoding: .utf8)
@@ -61,20 +68,21 @@ final class KubernetesLab: Sendable {
       }
       let access = try AccessLoader.load(kubeconfig: kubeconfig, context: "", environment: [:])
       let api = APITransport(access)
-      for name in [namespace] + (fake == nil ? [] : ["default"]) {
+      for name in [namespace] + (fake == nil ? [] : ["default", "kube-system"]) {
         let made = try await api.send(
           .create(KubernetesObject(.namespaces, ObjectKey(name: name)), .namespaces))
         guard made.isSuccess else { throw made.failure }
       }
       let port = try await Self.freePort()
       let configuration = try DaemonConfiguration(
-        ConfigurationLoader(flags: [
-          "dataDir": directory.path, "listen": "127.0.0.1:\(port)",
-          "api.listen": "", "metrics.listen": "", "gateway.listen": "",
-          "api.unixSocket": directory.file("api.sock"), "platform": "kubernetes",
-          "kubernetes.kubeconfig": kubeconfig, "kubernetes.consent": "all",
-          "kubernetes.namespace": namespace,
-        ]))
+        ConfigurationLoader(
+          flags: [
+            "dataDir": directory.path, "listen": "127.0.0.1:\(port)",
+            "api.listen": "", "metrics.listen": "", "gateway.listen": "",
+            "api.unixSocket": directory.file("api.sock"), "platform": "kubernetes",
+            "kubernetes.kubeconfig": kubeconfig, "kubernetes.consent": "all",
+            "kubernetes.namespace": namespace,
+          ].merging(flags) { $1 }))
       let host = try PeerHost(
         configuration: configuration, group: MultiThreadedEventLoopGroup.singleton,
         registry: MetricsRegistry(), logger: Logger(label: "lab") { _ in SwiftLogNoOpLogHandler() })
@@ -124,11 +132,16 @@ final class KubernetesLab: Sendable {
     let plan = try await engine(0).read {
       try SlicePlan(applying: manifest, to: StateRegisters(state: $0.state))
     }
+    try await write(plan.writes)
+  }
+
+  /// What an admin signs.
+  func write(_ writes: [RegisterWrite]) async throws {
     let before = try await snapshot()
     var builder = try ChangesetBuilder(
       clusterSet: genesis.id, under: genesis.id, signer: root.signer, snapshot: before,
       nowMilliseconds: Self.now)
-    try await push(try builder.changesets(writes: plan.writes, after: before))
+    try await push(try builder.changesets(writes: writes, after: before))
   }
 
   private func engine(_ index: Int) throws -> PeerEngine {

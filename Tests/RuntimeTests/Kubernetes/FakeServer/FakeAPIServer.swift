@@ -34,7 +34,8 @@ final class FakeAPIServer: Sendable {
 
   static let allTypes: [ResourceType] = [
     .namespaces, .nodes, .services, .endpointSlices, .serviceExports, .serviceImports, .leases,
-    .secrets, .configMaps, .events, .slices, .clusterPeers, .signedChangesets,
+    .secrets, .configMaps, .events, .slices, .clusterPeers, .signedChangesets, .networkPolicies,
+    .clusterProperties,
   ]
 
   /// Where it listens, or did before it stopped.

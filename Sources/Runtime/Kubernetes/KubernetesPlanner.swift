@@ -1,0 +1,255 @@
+internal import Base
+internal import Kubernetes
+internal import Naming
+internal import Peer
+internal import Replication
+internal import Slices
+
+/// Plans a cluster's objects, names and publications beside the peer's loop, from what changed since
+/// the pass before: a pass costs what the change touches.
+actor KubernetesPlanner {
+  /// What one pass goes by.
+  struct Input: Sendable {
+    var registers: RegisterMirror.Changes
+    /// Paths that changed; `nil`: everything is new.
+    var paths: [String]?
+    var picture: PeerPicture
+    /// `nil` before everything was listed once.
+    var objects: ClusterObjects?
+    /// Objects that changed; `nil`: all may have.
+    var changed: Set<ObjectID>?
+    /// Who acts for this cluster.
+    var holder: String
+    var now: Now
+  }
+
+  /// What follows from the registers alone, as soon as it is known: names wait for no object.
+  struct Publication: Sendable {
+    var plan: PlatformPlan
+    /// To be persisted before anything is published; `nil`: as they were.
+    var allocators: [String: AddressAllocator]?
+  }
+
+  private let cluster: String
+  private let consent: ExportReader.Consent
+  private let servers: [IPAddress]
+  /// Who reports, for Events.
+  private let instance: String
+
+  private var registers = RegisterMirror()
+  private var view = ClustersetView()
+  private var services: ServicePlanner
+  private var allocators: [String: AddressAllocator]
+  private var persisted: [String: AddressAllocator]
+  private var names: [String: SliceNames] = [:]
+  private var namedBy: [String: Reachability] = [:]
+  private var serial: UInt32 = 0
+  private var mirrors = MirrorPlan()
+  private var operations: OperatorPlanner
+  private var events = EventRecorder()
+  /// More of the view changed in the last first half than services.
+  private var isViewChanged = true
+  private var latest: PlatformPlan?
+  /// Changes went by while the objects were not known.
+  private var hasMissed = true
+
+  init(
+    _ configuration: OperatorPlanner.Configuration, consent: ExportReader.Consent,
+    servers: [IPAddress], instance: String, allocators: [String: AddressAllocator]
+  ) {
+    cluster = configuration.cluster
+    operations = OperatorPlanner(configuration)
+    self.instance = instance
+    self.consent = consent
+    self.servers = servers
+    self.allocators = allocators
+    persisted = allocators
+    services = ServicePlanner(.init(cluster: cluster, consent: consent))
+  }
+
+  /// First half of a pass: the view, what is to be published, and names.
+  func publish(_ input: Input) -> Publication {
+    registers.apply(input.registers)
+    var change: ViewChange?
+    if let paths = input.paths {
+      change = view.update(paths: paths, from: registers)
+    } else {
+      view.rebuild(from: registers)
+    }
+    let reachability = self.reachability(input.picture)
+    var writes: [RegisterWrite] = []
+    var refusals: [ServiceExportReconciler.Refusal] = []
+    if let objects = input.objects {
+      adopt(served: objects)
+      let isWhole = input.paths == nil || hasMissed
+      services.observe(
+        isWhole ? nil : input.changed, in: objects, view, isWhole ? nil : change,
+        reachability: reachability)
+      (writes, refusals) = export(objects, input.now)
+    }
+    hasMissed = input.objects == nil
+    let names = self.names(change, [], reachability, input.picture.zones)
+    let (gateway, waiting) = GatewayReconciler.desired(view, cluster: cluster)
+    let plan = PlatformPlan(
+      view: view, gateway: gateway, waiting: waiting,
+      publications: writes.map { LocalRegister(scope: $0.scope, path: $0.path, value: $0.value) },
+      nodes: [], names: names, refusals: refusals, reachability: reachability,
+      authorities: view.clusters.compactMapValues { $0.info?.certificateAuthority })
+    latest = plan
+    mirrors.isStale = mirrors.isStale || change != ViewChange()
+    isViewChanged = change?.slices.isEmpty != true
+    defer { persisted = allocators }
+    return Publication(plan: plan, allocators: allocators == persisted ? nil : allocators)
+  }
+
+  /// The second half: requests that make the cluster's objects what they should be.
+  ///
+  /// What the second half comes to.
+  struct Work: Sendable {
+    var actions: [ObjectDiffer.Action] = []
+    /// Where those of the first half are out of date by now.
+    var names: NamingTable?
+    /// Requests to be sent once, whatever becomes of them.
+    var events: [APIRequest] = []
+  }
+
+  func objects(_ input: Input, intake: [DesiredObject]) -> Work {
+    guard let objects = input.objects, let latest else { return Work() }
+    let refusals = Dictionary(
+      latest.refusals.map { ($0.service, $0.reason) }, uniquingKeysWith: { a, _ in a })
+    var actions = services.plan(
+      objects, view, refusals: refusals, now: input.now.wallMilliseconds)
+    let names =
+      services.readdressed.isEmpty
+      ? nil
+      : self.names(
+        ViewChange(), services.readdressed, latest.reachability, input.picture.zones)
+    let facts = MirrorPlanner.PeerFacts.all(
+      input.picture, view: view, cluster: cluster, holder: input.holder)
+    actions += mirrors.actions(
+      facts, view, cluster: cluster, objects, input.changed, now: input.now.wallMilliseconds)
+    actions += ObjectDiffer.actions(
+      intake.filter { objects.isServed($0.id.type) }, observed: objects, managed: [])
+    actions += operations.plan(
+      view, objects, changed: input.changed, isViewChanged: isViewChanged, services: services)
+    return Work(actions: actions, names: names, events: tell(input.now))
+  }
+
+  /// That something was put back as it should be.
+  func reverted(_ id: ObjectID) -> APIRequest? {
+    let object = KubernetesObject(id.type, id.key)
+    return events.record(
+      once: EventRecorder.Statement(
+        object, id.type, isWarning: true, reason: "DriftReverted",
+        note: "somebody changed it; it is as the slice wants it again"),
+      instance: instance, now: WallClock.now)
+  }
+
+  private func tell(_ now: Now) -> [APIRequest] {
+    var out: [APIRequest] = []
+    for (service, statements) in services.statements.sorted(by: { $0.key < $1.key }) {
+      out += events.record(statements, of: "\(service)", instance: instance, now: now)
+    }
+    if let statements = operations.statements {
+      out += events.record(statements, of: "operator", instance: instance, now: now)
+    }
+    return out
+  }
+
+  // MARK: Parts of a pass
+
+  /// The MCS types in the version that is served, the newer one first.
+  private func adopt(served objects: ClusterObjects) {
+    let old = MCS.versions[1]
+    let isOld =
+      !objects.isServed(.serviceExports)
+      && objects[ResourceType.serviceExports.version(old)] != nil
+      && objects.isServed(ResourceType.serviceExports.version(old))
+    let exports = isOld ? ResourceType.serviceExports.version(old) : .serviceExports
+    guard exports != services.configuration.exports else { return }
+    services = ServicePlanner(
+      .init(
+        cluster: cluster, consent: consent, exports: exports,
+        imports: isOld ? ResourceType.serviceImports.version(old) : .serviceImports))
+  }
+
+  private func export(
+    _ objects: ClusterObjects, _ now: Now
+  ) -> ([RegisterWrite], [ServiceExportReconciler.Refusal]) {
+    let exports = services.readExports(objects)
+    guard !exports.only.isEmpty else { return ([], []) }
+    let plan = ServiceExportReconciler.plan(
+      view, cluster: cluster, local: exports.services, only: exports.only,
+      allocators: &allocators, observed: registers, now: now.wallMilliseconds)
+    let writes = exports.mayWithdraw ? plan.writes : plan.writes.filter { $0.value != nil }
+    return (writes, plan.refusals)
+  }
+
+  /// Membership decides what can be reached until gateways report.
+  private func reachability(_ picture: PeerPicture) -> [String: Reachability] {
+    let present = picture.present
+    var out: [String: Reachability] = [:]
+    for slice in view.slices(of: cluster) {
+      let others = Set(slice.members.map(\.cluster)).subtracting([cluster])
+      out[slice.name] = Reachability(
+        local: cluster, reachable: others.intersection(present), drained: view.drained,
+        stale: others.subtracting(present))
+    }
+    return out
+  }
+
+  /// - Parameters:
+  ///   - change: of the view; names of other slices are kept as they were made.
+  ///   - readdressed: slices of which services have other addresses now.
+  private func names(
+    _ change: ViewChange?, _ readdressed: Set<String>, _ reachability: [String: Reachability],
+    _ zones: [String]
+  ) -> NamingTable {
+    let slices = view.slices(of: cluster).filter { $0.isActive(cluster) }
+    var next: [String: SliceNames] = [:]
+    for slice in slices {
+      let counts = (reachability[slice.name] ?? Reachability(local: cluster))
+        .whatCounts(for: slice.dns.policy)
+      let isSame =
+        change.map { !$0.slices.contains(slice.name) && $0.services[slice.name] == nil } ?? false
+        && !readdressed.contains(slice.name) && namedBy[slice.name] == counts
+      if isSame, let old = names[slice.name] {
+        next[slice.name] = old
+      } else {
+        next[slice.name] = SliceNames(
+          slice, reachability: counts, serviceAddresses: services.addresses[slice.name] ?? [:])
+      }
+      namedBy[slice.name] = counts
+    }
+    names = next
+    serial &+= 1
+    // Clients are not told apart: the view is the cluster's.
+    return NamingTable(
+      zones: zones, slices: slices.compactMap { next[$0.name] },
+      clients: ClientViews(others: Set(slices.map(\.name))), servers: servers, serial: serial)
+  }
+}
+
+/// The mirrors, planned again when what they show has changed, or they themselves.
+private struct MirrorPlan {
+  var isStale = true
+  private var facts: [MirrorPlanner.PeerFacts] = []
+  private var kept: [ObjectDiffer.Action] = []
+
+  mutating func actions(
+    _ facts: [MirrorPlanner.PeerFacts], _ view: ClustersetView, cluster: String,
+    _ objects: ClusterObjects, _ changed: Set<ObjectID>?, now milliseconds: UInt64
+  ) -> [ObjectDiffer.Action] {
+    let isTouched =
+      changed.map { $0.contains { MirrorPlanner.managed.contains($0.type) } } ?? true
+    guard isStale || isTouched || facts != self.facts else { return kept }
+    isStale = false
+    self.facts = facts
+    let desired = MirrorPlanner.desired(
+      view, peers: facts, cluster: cluster, objects, now: milliseconds)
+    kept = ObjectDiffer.actions(
+      desired.filter { objects.isServed($0.id.type) }, observed: objects,
+      managed: MirrorPlanner.managed)
+    return kept
+  }
+}
