@@ -17,6 +17,8 @@ public final class Rehearsal {
   var revoked: Set<Int> = []
   /// Durable on the machine that took it, and so promised to whoever pushed it.
   private var acknowledged: [Digest: Changeset] = [:]
+  /// Who else had what a machine forgot by coming back with an old disk.
+  private var kept: [Digest: Set<Int>] = [:]
   private var pushed: [Digest: (changeset: Changeset, at: Int)] = [:]
   var sample: [(from: Int, messages: [PeerMessage])] = []
   var rng: SeededGenerator
@@ -130,10 +132,8 @@ public final class Rehearsal {
     guard let old = backups[machine] else { return }
     // What only this disk held is lost with it; nobody promised more.
     for id in acknowledged.keys where !old.contains(id) {
-      let isElsewhere = simulation.machines.contains { other in
-        other.index != machine && other.disk.contains(id)
-      }
-      if !isElsewhere { acknowledged[id] = nil }
+      let others = simulation.machines.filter { $0.index != machine && $0.disk.contains(id) }
+      if others.isEmpty { acknowledged[id] = nil } else { kept[id] = Set(others.map(\.index)) }
     }
     simulation.restart(machine, from: old)
   }
@@ -315,6 +315,8 @@ public final class Rehearsal {
     for id in acknowledged.keys.sorted() {
       // What only an expelled peer took, nobody else takes from it.
       guard let changeset = acknowledged[id], pushed[id]?.at != expelled else { continue }
+      // Nor what it alone still had when the disk of who took it was set back.
+      if let expelled, kept[id] == [expelled] { continue }
       var changes = StateChanges()
       _ = state.ingest(changeset, now: now, changes: &changes)
       guard state.digest(.clusterset) != before else { continue }
