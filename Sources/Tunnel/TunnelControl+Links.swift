@@ -63,9 +63,11 @@ extension TunnelControl {
   ) {
     guard let old = links[number]?.config, old != config else { return }
     links[number]?.config = config
-    if old.endpoints != config.endpoints, links[number]?.initiating?.phase == .hello {
-      // A new address is tried at once, not when the old one's turn comes.
-      links[number]?.initiating?.helloAt = now
+    if old.endpoints != config.endpoints, let link = links[number] {
+      // A new address is tried at once, not when the old one's turn comes: by an attempt that is under
+      // way, or beside a session that goes through a relay.
+      if link.initiating?.phase == .hello { links[number]?.initiating?.helloAt = now }
+      links[number]?.directAt = link.initiates ? now : now + timing.initiativeDelay
     }
     guard old.localBlocks != config.localBlocks || old.remoteBlocks != config.remoteBlocks else {
       return

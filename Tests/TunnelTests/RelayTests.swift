@@ -72,6 +72,28 @@ import Testing
     exchange(&network, 2, 0, 30)
   }
 
+  /// The state gives spokes each other's addresses (another topology): they need not wait for the
+  /// minute in which a relayed link is tried directly, and lose nothing on the way.
+  @Test(arguments: [[0, 2], [2, 0], [0], [2]])
+  func newAddressesAreTriedAtOnce(told: [Int]) {
+    var network = SimulatedNetwork.mesh(3, seed: 7, apart: Self.apart)
+    network.run(for: .seconds(5))
+    #expect(network.gateways[0].link(to: 2, network.now)?.relay?.cluster == "c1")
+    for index in told { network.configure(index) }
+    var sent: [UInt32] = []
+    for step in 0..<200 as Range<UInt32> {
+      network.gateways[0].inject(SimulatedNetwork.packet(from: 0, to: 2, number: step))
+      sent.append(step)
+      network.run(for: .milliseconds(10))
+    }
+    for (index, other) in [(0, 2), (2, 0)] {
+      let status = network.gateways[index].link(to: other, network.now)
+      #expect(status?.state == .established && status?.relay == nil)
+    }
+    #expect(network.gateways[2].delivered.map(SimulatedNetwork.number).sorted() == sent)
+    #expect(network.ledger.repeats == 0)
+  }
+
   /// The relay goes away: another one is found; a removed one is not used for a packet more.
   @Test func anotherRelayTakesOver() {
     var network = SimulatedNetwork.mesh(4, seed: 4, apart: Self.apart)
