@@ -258,16 +258,21 @@ public final class Rehearsal {
     if isDone, !isAccurate { invariants.violate("6: a healthy member was evicted", simulation) }
     // 11: the reconcilers have had their time, too.
     if isDone { slices.checkEnd(members.map(\.index), simulation) }
-    // 7: and then there is little to say.
-    let before = members.reduce(0) { $0 + $1.traffic.bytes }
-    simulation.run(for: .seconds(20))
-    let bytes = (members.reduce(0) { $0 + $1.traffic.bytes } - before) / members.count / 20
-    if isDone, bytes > Self.idleBytesPerSecond {
-      invariants.violate("7: idle peers send \(bytes) bytes a second each", simulation)
+    // 7: and then there is little to say, once what was held up for a minute, lies too, is answered.
+    let rates = (0..<3).map { _ in idleRate() }
+    if isDone, let least = rates.min(), least > Self.idleBytesPerSecond {
+      invariants.violate("7: idle peers send \(least) bytes a second each", simulation)
     }
   }
 
   private static let idleBytesPerSecond = 600
+
+  /// Bytes a second that a member sends, over twenty seconds.
+  private func idleRate() -> Int {
+    let before = members.reduce(0) { $0 + $1.traffic.bytes }
+    simulation.run(for: .seconds(20))
+    return (members.reduce(0) { $0 + $1.traffic.bytes } - before) / members.count / 20
+  }
 
   /// All hold the same of each scope that they hold.
   private var agree: Bool {
