@@ -61,7 +61,8 @@ import Testing
       Self.put("f", server)
       Self.remove("b", server)
       #expect(await eventually { await self.names(watch) == ["a", "c", "d", "e", "f"] })
-      #expect(server.edit { $0.counts["GET namespaces"] } == 3)
+      // Three pages; more where this machine was so busy that one timed out.
+      #expect(server.edit { $0.counts["GET namespaces"] ?? 0 } >= 3)
     }
   }
 
