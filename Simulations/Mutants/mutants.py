@@ -63,7 +63,7 @@ MUTANTS = [
         "      return hold(changeset, until + (MUTANT ? 3_600_000 : 0), .future)",
     ),
     (
-        "storage: deletions of a covered write come back as stored", STATE,
+        "storage: deletions are not stored", STATE,
         "      changes.toStore.append(changeset)",
         "      if !MUTANT || changeset.writes.first?.value != nil { changes.toStore.append(changeset) }",
     ),
@@ -164,8 +164,8 @@ MUTANTS = [
     ),
     (
         "slices: the view does not follow exports", "Sources/Slices/View/ClustersetView.swift",
-        "      drafts[name] = draft\n",
-        "      if !MUTANT || drafts[name]?.structure != draft?.structure { drafts[name] = draft }\n",
+        "drafts[name]?.update(exports: paths, from: source) }",
+        "if !MUTANT { drafts[name]?.update(exports: paths, from: source) } }",
     ),
     (
         "tunnel: packets are accepted twice", "Sources/Tunnel/ReplayWindow.swift",

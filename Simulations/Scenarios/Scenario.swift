@@ -19,6 +19,8 @@ struct Scenario: Sendable {
     /// Of what the scenario repeats or lets pass, where it has something to choose.
     var seconds: Double?
     var world = World.quick
+    /// For a report.
+    var chronicle: Chronicle?
   }
 
   static let all: [Scenario] = [
@@ -37,6 +39,7 @@ extension Fleet {
   ) {
     self.init(
       name, seed: parameters.seed, nodes: parameters.nodes, common: common, spread: spread,
-      knowsItself: knowsItself, world: parameters.world)
+      knowsItself: knowsItself, world: parameters.world,
+      chronicle: parameters.chronicle)
   }
 }

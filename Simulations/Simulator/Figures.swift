@@ -72,6 +72,7 @@ public struct Figures: Sendable {
   /// and peak count.
   public static func medians(of runs: [Figures]) -> Figures? {
     guard let first = runs.first else { return nil }
+    guard runs.count > 1 else { return first }
     var out = first
     func median(_ value: (Figures) -> Double?) -> Double? {
       let sorted = runs.compactMap(value).sorted()

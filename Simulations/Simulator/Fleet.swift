@@ -21,10 +21,11 @@ public final class Fleet {
   ///   - starts: boots all machines at once, within `spread`.
   ///   - knowsItself: peers begin with one another's records, as after a long time, instead of
   ///     having to find one another.
+  ///   - chronicle: writes down what a report draws.
   public init(
     _ scenario: String, seed: UInt64, nodes: Int, lan: Bool = false, common: Int = 0,
     starts: Bool = true, spread: Duration = .seconds(1), knowsItself: Bool = true,
-    world: World = .quick
+    world: World = .quick, chronicle: Chronicle? = nil
   ) {
     self.world = world
     var set = SimulatedClusterSet(world)
@@ -54,6 +55,7 @@ public final class Fleet {
     }
     if starts { for machine in simulation.machines { keepHistory(on: machine) } }
     simulation.observers.append(recorder)
+    if let chronicle { simulation.observers.append(chronicle) }
   }
 
   private static func record(

@@ -40,6 +40,8 @@ public final class Machine {
   }
 
   public var isUp: Bool { process != nil }
+  /// Some time.
+  var hasStarted: Bool { isUp || started > .zero }
   /// A copy; to look at one thing of many machines, look into `process`.
   public var peer: Peer? { process?.peer }
 

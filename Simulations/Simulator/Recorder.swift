@@ -3,7 +3,7 @@ public import Membership
 public import Peer
 public import Replication
 
-/// Writes down what the figures and the report need.
+/// Writes down what the figures need.
 public final class Recorder: Observer {
   /// One change of mind of one peer about a member.
   public struct Transition: Sendable {
@@ -47,12 +47,6 @@ public final class Recorder: Observer {
   private var second: [Int32] = []
   private var window: Int64 = 0
   public private(set) var peakBytes = 0
-  /// Bytes of all machines by second, for the report.
-  public private(set) var bytesBySecond: [Int] = []
-
-  /// Share of running peers that do not see what most see: of members, and of registers.
-  public private(set) var divergence: [(at: Instant, members: Double, registers: Double)] = []
-  private var nextSample = Instant.zero
 
   public init() {}
 
@@ -87,7 +81,6 @@ public final class Recorder: Observer {
   public func handled(
     _ input: Peer.Input, _ effects: [Peer.Effect], at index: Int, _ simulation: Simulation
   ) {
-    if simulation.now >= nextSample { sample(simulation) }
     for effect in effects {
       switch effect {
       case .store(let changesets) where !spreads.isEmpty:
@@ -102,28 +95,6 @@ public final class Recorder: Observer {
       case .event(.sync(.fellBack)): fallbacks += 1
       default: break
       }
-    }
-  }
-
-  /// Every second, less often where many are to be looked at.
-  private func sample(_ simulation: Simulation) {
-    nextSample = simulation.now + .seconds(1 + simulation.count / 200)
-    var members: [UInt32: Int] = [:]
-    var registers: [SetDigest: Int] = [:]
-    var count = 0
-    for machine in simulation.machines {
-      guard let process = machine.process else { continue }
-      count += 1
-      let seen = process.look { ($0.membership.viewHash, $0.state.digest(.clusterset)) }
-      members[seen.0, default: 0] += 1
-      registers[seen.1, default: 0] += 1
-    }
-    func share(_ most: Int?) -> Double { 1 - Double(most ?? count) / Double(max(count, 1)) }
-    divergence.append(
-      (simulation.now, share(members.values.max()), share(registers.values.max())))
-    // A run of days is thinned out.
-    if divergence.count > 4_096 {
-      divergence = divergence.enumerated().filter { $0.offset.isMultiple(of: 2) }.map(\.element)
     }
   }
 
@@ -184,8 +155,6 @@ public final class Recorder: Observer {
     while second.count <= machine { second.append(0) }
     second[machine] &+= Int32(bytes)
     peakBytes = max(peakBytes, Int(second[machine]))
-    while bytesBySecond.count <= Int(current) { bytesBySecond.append(0) }
-    bytesBySecond[Int(current)] += bytes
   }
 }
 

@@ -3,13 +3,12 @@ import Foundation
 internal import Membership
 internal import Simulator
 
-/// One self-contained page about one run: figures, how changes spread, what members believed, bytes.
+/// One self-contained page about one run: figures, what happened when, how changes spread, what
+/// members believed and whether it was true, bytes.
 struct Report {
   var figures: Figures
-  var recorder: Recorder
-  var count: Int
-  /// What happened to machines and links.
-  var script: [(at: Instant, what: String)] = []
+  var fleet: Fleet
+  var chronicle: Chronicle
 
   func write(to path: String) throws {
     try Data(html.utf8).write(to: URL(filePath: path))
@@ -21,19 +20,26 @@ struct Report {
     <meta name="viewport" content="width=device-width,initial-scale=1">
     <title>\(figures.scenario), seed \(figures.seed)</title>
     <style>
-    :root{--ink:#1c2733;--soft:#66788a;--line:#e3e9ef;--one:#1769aa;--two:#c2571a;--paper:#fff}
+    :root{--ink:#1c2733;--soft:#5b6c7d;--line:#e3e9ef;--one:#1769aa;--two:#c2571a;--three:#2e7d4f;
+    --paper:#fff;--bad:#c62828}
     @media(prefers-color-scheme:dark){:root{--ink:#e8eef4;--soft:#9fb0c0;--line:#2b3844;
-    --one:#6cb6f5;--two:#f0a169;--paper:#141b22}}
+    --one:#6cb6f5;--two:#f0a169;--three:#7cc99a;--paper:#141b22;--bad:#ff7b72}}
     body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);
     max-width:1040px;margin:32px auto;padding:0 24px}
     h1{font-size:26px;margin:0}h2{font-size:17px;margin:32px 0 6px}p{margin:4px 0;color:var(--soft)}
     .cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(180px,1fr));gap:12px;
     margin:20px 0}.card{border:1px solid var(--line);border-radius:10px;padding:12px 14px}
     .card b{display:block;font-size:22px;font-weight:600}.card span{color:var(--soft);font-size:13px}
-    .bad b{color:#c62828}svg{width:100%;height:auto;display:block}text{fill:var(--soft);font-size:12px}
-    .grid{stroke:var(--line)}.one{stroke:var(--one)}.two{stroke:var(--two)}
-    path{fill:none;stroke-width:2}table{border-collapse:collapse;font-size:13px}
-    td{border-top:1px solid var(--line);padding:3px 18px 3px 0}
+    .bad b{color:var(--bad)}svg{width:100%;height:auto;display:block}
+    text{fill:var(--soft);font-size:12px}.timeline text{fill:var(--ink)}circle{fill:var(--two)}
+    .grid{stroke:var(--line)}.moment{stroke:var(--two);opacity:.45;stroke-dasharray:2 3}
+    .mark{stroke:var(--two);stroke-dasharray:4 4}
+    path{fill:none;stroke-width:2}.c0{stroke:var(--one)}.c1{stroke:var(--two)}.c2{stroke:var(--three)}
+    .many{stroke:var(--one);opacity:.3;stroke-width:1.2}
+    .legend span{margin-right:20px}.legend i{display:inline-block;width:18px;height:3px;
+    margin-right:7px;vertical-align:middle}i.c0{background:var(--one)}i.c1{background:var(--two)}
+    table{border-collapse:collapse;font-size:13px}td{border-top:1px solid var(--line);
+    padding:3px 18px 3px 0;vertical-align:top}
     </style>
     <h1>\(figures.scenario)</h1>
     <p>\(figures.nodes) peers, seed \(figures.seed), trace \(figures.traceHash)</p>
@@ -68,71 +74,95 @@ struct Report {
       let items = figures.violations.map { "<p>\(Self.escaped($0))</p>" }.joined()
       out += "<h2>Violations</h2>\(items)"
     }
-    if !recorder.spreads.isEmpty {
-      out +=
-        "<h2>How changes spread</h2><p>Share of peers that have each change, by milliseconds "
-        + "since it was pushed; the mark is the farthest one-way path.</p>"
-      out +=
-        Plot(
-          unit: "ms", series: convergence, mark: figures.farthestPath, ceiling: 1, isShare: true
-        ).svg
-    }
-    if recorder.divergence.count > 1 {
-      out +=
-        "<h2>Who disagrees</h2><p>Share of peers that do not see what most see: of members (blue), "
-        + "of registers (orange). Marks are the faults below.</p>"
-      let curves = [
-        recorder.divergence.map { (seconds($0.at), $0.members) },
-        recorder.divergence.map { (seconds($0.at), $0.registers) },
-      ]
-      out +=
-        Plot(
-          unit: "s", series: curves, ceiling: 1, isShare: true,
-          moments: script.map { seconds($0.at) }
-        ).svg
-    }
     if !script.isEmpty {
-      let lines = script.prefix(200).map {
-        "<tr><td>\(Self.short(seconds($0.at))) s<td>\(Self.escaped($0.what))"
-      }
-      out += "<h2>What happened</h2><table>\(lines.joined())</table>"
-      if script.count > 200 { out += "<p>and \(script.count - 200) more</p>" }
+      out += "<h2>What happened</h2>" + Timeline(script: script, end: end).html
     }
-    out += "<h2>Bytes</h2><p>Sent by a peer on average, in each second of the run.</p>"
-    let bytes = recorder.bytesBySecond.enumerated().map {
-      (Double($0.offset), Double($0.element) / Double(max(count, 1)))
-    }
-    out += Plot(unit: "s", series: [bytes], ceiling: nil).svg
-    if !recorder.transitions.isEmpty {
+    if chronicle.samples.count > 1 { out += views }
+    if !fleet.recorder.spreads.isEmpty {
       out +=
-        "<h2>What members believed</h2><p>Changes of mind in each second: held suspect or dead "
-        + "(blue), and back (orange).</p>"
-      out += Plot(unit: "s", series: beliefs, ceiling: nil).svg
+        "<h2>How changes spread</h2><p>Share of peers that have a change, by milliseconds since it "
+        + "was pushed. The mark is the farthest one-way path: nothing can be faster.</p>"
+        + Plot(
+          curves: convergence, unit: "ms", top: 1, isShare: true, mark: figures.farthestPath
+        ).html
     }
-    return out
+    return out + bytes + table
   }
 
-  /// One curve for each change, the twelve that were pushed first.
-  private var convergence: [[(Double, Double)]] {
-    recorder.spreads.values.sorted { $0.began < $1.began }.prefix(12).map { spread in
-      let times = spread.arrivals.values.map { ($0 - spread.began).milliseconds }.sorted()
-      return [(0, 0)]
-        + times.enumerated().map { ($0.element, Double($0.offset + 1) / Double(max(count, 1))) }
+  private var views: String {
+    let samples = chronicle.samples
+    func curve(_ name: String, _ value: KeyPath<Chronicle.Sample, Double>) -> Plot.Curve {
+      Plot.Curve(name: name, points: samples.map { (seconds($0.at), $0[keyPath: value]) })
     }
+    func plot(_ curves: [Plot.Curve], top: Double? = 1) -> String {
+      Plot(
+        curves: curves, unit: "s", end: end, top: top, isShare: top != nil,
+        moments: script.map(\.at)
+      ).html
+    }
+    return
+      "<h2>Who is wrong about members</h2><p>Compared with the truth, as some peers see it.</p>"
+      + plot([
+        curve("of those that can be reached: held absent", \.missed),
+        curve("of those that cannot: held present", \.stale),
+      ])
+      + "<h2>Who disagrees</h2><p>Share of peers that do not see what most see.</p>"
+      + plot([curve("members", \.memberDissent), curve("registers", \.registerDissent)])
+      + "<h2>Changes of mind</h2><p>About members, in a second, all peers together.</p>"
+      + plot(
+        [
+          .init(name: "to suspect or dead", points: chronicle.doubts.points),
+          .init(name: "and back", points: chronicle.returns.points),
+        ], top: nil)
   }
 
-  private var beliefs: [[(Double, Double)]] {
-    let last = recorder.transitions.map { Int(($0.at - .zero).milliseconds / 1_000) }.max() ?? 0
-    var worse = [Double](repeating: 0, count: last + 2)
-    var better = worse
-    for transition in recorder.transitions {
-      let second = Int((transition.at - .zero).milliseconds / 1_000)
-      switch transition.to {
-      case .suspect, .dead: worse[second] += 1
-      default: better[second] += 1
-      }
+  private var bytes: String {
+    let mean = chronicle.bytes.points.map { ($0.0, $0.1 / Double(max(count, 1))) }
+    let totals = fleet.simulation.machines.map { Double($0.traffic.bytes) }.sorted()
+    let length = max(end, 1e-9)
+    let ranks = totals.enumerated().map { (Double($0.offset + 1), $0.element / length) }
+    return "<h2>Bytes</h2><p>Sent in a second, headers included.</p>"
+      + Plot(
+        curves: [
+          .init(name: "by a peer on average", points: mean),
+          .init(name: "by the peer that sent most", points: chronicle.mostBytes.points),
+        ], unit: "s", end: end, moments: script.map(\.at)
+      ).html
+      + "<h2>Bytes of each peer</h2><p>A second, over the whole run, from the peer that sent least "
+      + "to the one that sent most.</p>"
+      + Plot(curves: [.init(name: "bytes a second", points: ranks)], unit: "").html
+  }
+
+  private var table: String {
+    guard !script.isEmpty else { return "" }
+    let lines = script.prefix(200).map {
+      "<tr><td>\(Self.short($0.at)) s<td>\(Self.escaped($0.what))"
     }
-    return [worse, better].map { $0.enumerated().map { (Double($0.offset), $0.element) } }
+    let more = script.count > 200 ? "<p>and \(script.count - 200) more</p>" : ""
+    return "<h2>All that happened</h2><table>\(lines.joined())</table>\(more)"
+  }
+
+  /// All changes together, and the twelve that were pushed first.
+  private var convergence: [Plot.Curve] {
+    let spreads = fleet.recorder.spreads.values.sorted { $0.began < $1.began }
+    func curve(_ some: some Sequence<Recorder.Spread>, _ name: String?) -> Plot.Curve {
+      let all = Array(some)
+      let times = all.flatMap { spread in
+        spread.arrivals.values.map { ($0 - spread.began).milliseconds }
+      }.sorted()
+      let whole = Double(max(count * all.count, 1))
+      let points = times.enumerated().map { ($0.element, Double($0.offset + 1) / whole) }
+      return Plot.Curve(name: name, points: [(0, 0)] + points)
+    }
+    return [curve(spreads, "all \(spreads.count) changes")]
+      + (spreads.count > 1 ? spreads.prefix(12).map { curve([$0], nil) } : [])
+  }
+
+  private var count: Int { fleet.simulation.count }
+  private var end: Double { seconds(fleet.now) }
+
+  private var script: [(at: Double, what: String)] {
+    fleet.simulation.script.map { (seconds($0.at), $0.what) }
   }
 
   private func seconds(_ instant: Instant) -> Double { (instant - .zero).milliseconds / 1_000 }
@@ -149,70 +179,5 @@ struct Report {
 
   static func escaped(_ text: String) -> String {
     text.replacingOccurrences(of: "&", with: "&amp;").replacingOccurrences(of: "<", with: "&lt;")
-  }
-}
-
-/// Curves in one frame, as SVG.
-private struct Plot {
-  var unit: String
-  var series: [[(Double, Double)]]
-  var mark: Double?
-  /// Of the vertical axis; `nil`: the greatest value.
-  var ceiling: Double?
-  var isShare = false
-  /// Places on the horizontal axis that are marked.
-  var moments: [Double] = []
-
-  private let width = 1_000.0
-  private let height = 260.0
-  private let left = 60.0
-  private let bottom = 30.0
-
-  /// Four to eight round numbers from zero on.
-  private static func ticks(to end: Double) -> [Double] {
-    var step = pow(10, floor(log10(end)))
-    if end / step < 2 { step /= 5 } else if end / step < 4 { step /= 2 }
-    return stride(from: 0, through: end * 1.0001, by: step).map { $0 }
-  }
-
-  private static func label(_ value: Double) -> String {
-    value == value.rounded() ? String(Int(value)) : String(format: "%g", value)
-  }
-
-  var svg: String {
-    let right = max(series.flatMap { $0 }.map(\.0).max() ?? 1, mark ?? 0, 1e-9)
-    let top = ceiling ?? max(series.flatMap { $0 }.map(\.1).max() ?? 1, 1e-9)
-    func x(_ value: Double) -> Double { left + (width - left - 16) * value / right }
-    func y(_ value: Double) -> Double { 10 + (height - bottom - 10) * (1 - min(value / top, 1)) }
-    var out = "<svg viewBox=\"0 0 \(Int(width)) \(Int(height))\">"
-    for share in Self.ticks(to: top) {
-      out +=
-        "<line class=\"grid\" x1=\"\(left)\" x2=\"\(width)\" y1=\"\(y(share))\" y2=\"\(y(share))\"/>"
-      let label = isShare ? "\(Int((share * 100).rounded())) %" : Self.label(share)
-      out += "<text x=\"\(left - 8)\" y=\"\(y(share) + 4)\" text-anchor=\"end\">\(label)</text>"
-    }
-    for time in Self.ticks(to: right) {
-      out += "<text x=\"\(x(time))\" y=\"\(height - 8)\" text-anchor=\"middle\">"
-      out += "\(Self.label(time)) \(unit)</text>"
-    }
-    if let mark {
-      out += "<line class=\"two\" stroke-dasharray=\"4 4\" x1=\"\(x(mark))\" x2=\"\(x(mark))\" "
-      out += "y1=\"10\" y2=\"\(height - bottom)\"/>"
-    }
-    for moment in moments.prefix(200) {
-      out += "<line class=\"grid\" stroke-width=\"2\" x1=\"\(x(moment))\" x2=\"\(x(moment))\" "
-      out += "y1=\"10\" y2=\"\(height - bottom)\"/>"
-    }
-    for (number, points) in series.enumerated() {
-      let colour = series.count == 2 && number == 1 ? "two" : "one"
-      let faint = series.count > 2 ? " opacity=\"0.5\"" : ""
-      let thinned = points.enumerated().filter {
-        points.count < 600 || $0.offset % (points.count / 300) == 0
-          || $0.offset == points.count - 1
-      }
-      let path = thinned.map { String(format: "%.1f,%.1f", x($0.element.0), y($0.element.1)) }
-      out += "<path class=\"\(colour)\"\(faint) d=\"M\(path.joined(separator: "L"))\"/>"
-    }
-    return out + "</svg>"
   }
 }

@@ -38,20 +38,18 @@ struct Run: ParsableCommand {
     for number in seed..<seed + seeds {
       let clock = ContinuousClock()
       let (began, core) = (clock.now, CoreClock.seconds)
+      let chronicle = report != nil && number == seed + seeds - 1 ? Chronicle() : nil
       let fleet = chosen.run(
         .init(
           seed: number, nodes: nodes ?? chosen.nodes, loss: loss, seconds: seconds,
-          world: wire ? DaemonWire.world() : .quick))
+          world: wire ? DaemonWire.world() : .quick, chronicle: chronicle))
       var figures = fleet.finish()
       figures.realSeconds = Double((clock.now - began).components.seconds)
       figures.realSeconds += Double((clock.now - began).components.attoseconds) * 1e-18
       figures.coreSeconds = CoreClock.seconds - core
       runs.append(figures)
-      if let report, number == seed + seeds - 1 {
-        try Report(
-          figures: figures, recorder: fleet.recorder, count: fleet.simulation.count,
-          script: fleet.simulation.script
-        ).write(to: report)
+      if let report, let chronicle {
+        try Report(figures: figures, fleet: fleet, chronicle: chronicle).write(to: report)
       }
     }
     guard let figures = Figures.medians(of: runs) else { return }

@@ -122,7 +122,8 @@ public final class Accusation: Sendable {
     self.signature = signature
   }
 
-  convenience init(
+  /// - Parameter signer: the accuser's.
+  public convenience init(
     subject: NodeID, incarnation: Incarnation, accuser: NodeID, clusterSet: Digest, signer: Signer
   ) {
     let message = Self.signedBytes(

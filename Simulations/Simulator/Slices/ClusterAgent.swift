@@ -56,6 +56,12 @@ final class ClusterAgent {
     view = ClustersetView(StateRegisters(state: state))
   }
 
+  /// Whether following every change came to what reading all at once comes to.
+  func hasFollowed(_ state: ReplicatedState) -> Bool {
+    let other = ClustersetView(StateRegisters(state: state))
+    return view.slices == other.slices && view.clusters == other.clusters
+  }
+
   func update(_ paths: [String], from state: ReplicatedState) {
     view.update(paths: paths, from: StateRegisters(state: state))
   }

@@ -149,6 +149,12 @@ public final class SliceInvariants: Observer {
         "7: the operator of peer \(index) asks its API server \(made.mostRequests) times a minute",
         simulation)
     }
+    for index in members {
+      guard let peer = simulation.machines[index].process?.peer else { continue }
+      if !agents[index].hasFollowed(peer.state) {
+        invariants.violate("11: peer \(index) did not follow a change of the state", simulation)
+      }
+    }
     for (slice, namespace) in ClusterAgent.slices {
       var answers: [Set<String>: Int] = [:]
       for index in members {

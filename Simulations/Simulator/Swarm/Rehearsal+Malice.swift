@@ -66,6 +66,21 @@ extension Rehearsal {
       signature: liar.sign([1]))
   }
 
+  /// The last words of who is expelled: the accused knows already that they mean nothing.
+  func accuse(_ accused: Int, by liar: Int) {
+    let accuser = simulation.machines[liar]
+    guard accuser.isUp, let known = simulation.machines[accused].process?.peer.membership.record
+    else { return }
+    let configuration = accuser.configuration
+    let accusation = Accusation(
+      subject: known.subject, incarnation: known.incarnation, accuser: accuser.id,
+      clusterSet: configuration.genesis.id, signer: configuration.signer)
+    for target in simulation.machines where target.index != liar && target.index != accused {
+      simulation.sendDatagram(
+        [.membership(.evidence([.accusation(accusation)]))], from: accuser, to: target.id)
+    }
+  }
+
   func garble(_ machine: Int) {
     for _ in 0..<20 {
       let message = HostileMessages.any(using: &rng)

@@ -256,6 +256,11 @@ public final class Rehearsal {
     // 6: no flapping: once converged, it stays so.
     simulation.run(for: .seconds(60))
     if isDone, !isAccurate { invariants.violate("6: a healthy member was evicted", simulation) }
+    checkStored()
+    for machine in members {
+      guard let peer = machine.process?.peer, peer.membership.count(.suspect) > 0 else { continue }
+      invariants.violate("6: peer \(machine.index) suspects a healthy member", simulation)
+    }
     // 11: the reconcilers have had their time, too.
     if isDone { slices.checkEnd(members.map(\.index), simulation) }
     // 7: and then there is little to say, once what was held up for a minute, lies too, is answered.
@@ -326,6 +331,17 @@ public final class Rehearsal {
       _ = state.ingest(changeset, now: now, changes: &changes)
       guard state.digest(.clusterset) != before else { continue }
       return invariants.violate("8: the acknowledged changeset \(id) is lost", simulation)
+    }
+  }
+
+  /// 8: what a peer keeps is on its disk.
+  private func checkStored() {
+    for machine in members {
+      guard let state = machine.process?.peer.state else { continue }
+      for id in state.scopes.flatMap(state.compared) where !machine.disk.contains(id) {
+        invariants.violate("8: peer \(machine.index) did not store \(id)", simulation)
+        break
+      }
     }
   }
 

@@ -58,7 +58,9 @@ extension AntiEntropy {
       send(.digests(equal, answer: false), to: peer, now: now, effects: &effects)
       return
     }
-    leaveInitiative(request.scope, to: peer, remote: request.digest, now: now, effects: &effects)
+    guard
+      leaveInitiative(request.scope, to: peer, remote: request.digest, now: now, effects: &effects)
+    else { return }
     let window = request.offset..<request.offset + request.count
     guard let symbols = scopes[request.scope]?.index.symbols(window) else { return }
     let setCount = count(request.scope)
@@ -72,7 +74,9 @@ extension AntiEntropy {
     _ request: RangesRequest, to peer: NodeID, now: Instant, effects: inout [SyncEffect]
   ) {
     guard let index = scopes[request.scope]?.index else { return }
-    leaveInitiative(request.scope, to: peer, remote: nil, now: now, effects: &effects)
+    guard leaveInitiative(request.scope, to: peer, remote: nil, now: now, effects: &effects) else {
+      return
+    }
     let contents = request.ranges.map { range in
       RangeContent(range: range, content: content(of: range, in: index.trie))
     }
@@ -107,14 +111,18 @@ extension AntiEntropy {
   }
 
   /// A peer compares with us: one of two sessions is enough. Of two under way the smaller ID's stays.
+  ///
+  /// - Returns: whether to answer. Not where our first question has crossed the peer's and stays: the
+  ///   peer is about to yield. Had ours been lost, it would not, and its next question is answered.
   private mutating func leaveInitiative(
     _ scope: Scope, to peer: NodeID, remote: SetDigest?, now: Instant,
     effects: inout [SyncEffect]
-  ) {
+  ) -> Bool {
     let key = SyncSession.Key(scope: scope, peer: peer)
     let wait = Duration.seconds(1) + roundTrip(scope, peer) * 2
     if let session = sessions[key] {
-      guard session.initiated, session.isComparing, peer < local else { return }
+      guard session.initiated, session.isComparing else { return true }
+      guard peer < local else { return session.rounds > 1 }
       end(key, .yielded, now: now, effects: &effects)
       if let known = remote ?? session.remote {
         note(known, of: scope, peer, dueIn: wait, now: now)
@@ -125,6 +133,7 @@ extension AntiEntropy {
       // It has something, we have nothing: it leaves it to us to ask for it.
       note(remote, of: scope, peer, dueIn: .zero, now: now)
     }
+    return true
   }
 
   private mutating func postpone(_ scope: Scope, _ peer: NodeID, until instant: Instant) {
