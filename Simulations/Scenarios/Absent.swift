@@ -16,11 +16,11 @@ extension Scenario {
       fleet.push(fleet.change("slice/s\(number)", ["cidr": "10.1.0.0/16"]), at: 1)
     }
     fleet.run(for: .seconds(5))
-    let old = simulation.machines[3].disk
     // It writes something that nobody hears of, too.
     simulation.partition { $0 == 3 ? 1 : 0 }
     fleet.push(fleet.change("slice/late", ["cidr": "10.7.0.0/16"]), at: 3)
     fleet.run(for: .seconds(1))
+    let old = simulation.machines[3].disk
     simulation.crash(3)
     simulation.heal()
     for number in 0..<10 { fleet.push(fleet.change("slice/s\(number)", nil), at: number % 3) }

@@ -92,11 +92,11 @@ struct Report {
   private var views: String {
     let samples = chronicle.samples
     func curve(_ name: String, _ value: KeyPath<Chronicle.Sample, Double>) -> Plot.Curve {
-      Plot.Curve(name: name, points: samples.map { (seconds($0.at), $0[keyPath: value]) })
+      Plot.Curve(name: name, points: samples.map { (time($0.at), $0[keyPath: value]) })
     }
     func plot(_ curves: [Plot.Curve], top: Double? = 1) -> String {
       Plot(
-        curves: curves, unit: "s", end: end, top: top, isShare: top != nil,
+        curves: curves, unit: scale.unit, end: end, top: top, isShare: top != nil,
         moments: script.map(\.at)
       ).html
     }
@@ -111,22 +111,22 @@ struct Report {
       + "<h2>Changes of mind</h2><p>About members, in a second, all peers together.</p>"
       + plot(
         [
-          .init(name: "to suspect or dead", points: chronicle.doubts.points),
-          .init(name: "and back", points: chronicle.returns.points),
+          .init(name: "to suspect or dead", points: scaled(chronicle.doubts)),
+          .init(name: "and back", points: scaled(chronicle.returns)),
         ], top: nil)
   }
 
   private var bytes: String {
-    let mean = chronicle.bytes.points.map { ($0.0, $0.1 / Double(max(count, 1))) }
+    let mean = scaled(chronicle.bytes).map { ($0.0, $0.1 / Double(max(count, 1))) }
     let totals = fleet.simulation.machines.map { Double($0.traffic.bytes) }.sorted()
-    let length = max(end, 1e-9)
+    let length = max(end * scale.seconds, 1e-9)
     let ranks = totals.enumerated().map { (Double($0.offset + 1), $0.element / length) }
     return "<h2>Bytes</h2><p>Sent in a second, headers included.</p>"
       + Plot(
         curves: [
           .init(name: "by a peer on average", points: mean),
-          .init(name: "by the peer that sent most", points: chronicle.mostBytes.points),
-        ], unit: "s", end: end, moments: script.map(\.at)
+          .init(name: "by the peer that sent most", points: scaled(chronicle.mostBytes)),
+        ], unit: scale.unit, end: end, moments: script.map(\.at)
       ).html
       + "<h2>Bytes of each peer</h2><p>A second, over the whole run, from the peer that sent least "
       + "to the one that sent most.</p>"
@@ -136,7 +136,7 @@ struct Report {
   private var table: String {
     guard !script.isEmpty else { return "" }
     let lines = script.prefix(200).map {
-      "<tr><td>\(Self.short($0.at)) s<td>\(Self.escaped($0.what))"
+      "<tr><td>\(Self.short($0.at)) \(scale.unit)<td>\(Self.escaped($0.what))"
     }
     let more = script.count > 200 ? "<p>and \(script.count - 200) more</p>" : ""
     return "<h2>All that happened</h2><table>\(lines.joined())</table>\(more)"
@@ -159,13 +159,28 @@ struct Report {
   }
 
   private var count: Int { fleet.simulation.count }
-  private var end: Double { seconds(fleet.now) }
+  private var end: Double { time(fleet.now) }
 
-  private var script: [(at: Double, what: String)] {
-    fleet.simulation.script.map { (seconds($0.at), $0.what) }
+  /// Of the axes of time.
+  private var scale: (unit: String, seconds: Double) {
+    switch (fleet.now - .zero).milliseconds / 1_000 {
+    case ..<7_200: ("s", 1)
+    case ..<259_200: ("h", 3_600)
+    default: ("d", 86_400)
+    }
   }
 
-  private func seconds(_ instant: Instant) -> Double { (instant - .zero).milliseconds / 1_000 }
+  private func scaled(_ stretches: Stretches) -> [(Double, Double)] {
+    stretches.points.map { ($0.0 / scale.seconds, $0.1) }
+  }
+
+  private var script: [(at: Double, what: String)] {
+    fleet.simulation.script.map { (time($0.at), $0.what) }
+  }
+
+  private func time(_ instant: Instant) -> Double {
+    (instant - .zero).milliseconds / 1_000 / scale.seconds
+  }
 
   private var rows: String {
     figures.table.map { "<tr><td>\($0.key)<td>\(Self.escaped($0.value.text))" }.joined()
