@@ -22,6 +22,8 @@ public struct Plan: Sendable {
     /// Bit i: machine i is on the other side.
     case partition(UInt64)
     case cutOneWay(from: UInt64, to: UInt64)
+    /// Others still reach both.
+    case cutBothWays(UInt64, UInt64)
     case heal
     case loss(Double)
     case disorder(duplication: Double, reordering: Double)
@@ -46,6 +48,11 @@ public struct Plan: Sendable {
     case replay(by: Int)
     case forge(by: Int)
     case garble(by: Int)
+    case flood(by: Int)
+    /// Keeps what it has of the state to itself, until faults stop.
+    case withhold(by: Int)
+    /// An admin signs two values where there can be one, and tells one here, the other there.
+    case equivocate(admin: Int, register: Int, at: Int, and: Int)
   }
 
   public var seed: UInt64
@@ -81,7 +88,7 @@ public struct Plan: Sendable {
 
   private static func fault(_ machines: Int, _ rng: inout SeededGenerator) -> Action {
     let machine = rng.below(machines)
-    switch rng.below(20) {
+    switch rng.below(21) {
     case 0, 1: return .crash(machine)
     case 2, 3, 4: return .restart(machine)
     case 5: return .backUp(machine)
@@ -90,6 +97,7 @@ public struct Plan: Sendable {
     case 8: return .leave(machine)
     case 9: return .partition(rng.next())
     case 10: return .cutOneWay(from: rng.next(), to: rng.next())
+    case 20: return .cutBothWays(rng.next(), rng.next())
     case 11, 12: return .heal
     case 16, 17, 18: return .apiServer(machine, rng.pick(APIServerTrouble.allCases))
     case 19: return .apiServer(machine, nil)
@@ -117,9 +125,15 @@ public struct Plan: Sendable {
   }
 
   private static func malice(_ machines: Int, _ rng: inout SeededGenerator) -> Action {
-    switch rng.below(3) {
+    switch rng.below(6) {
     case 0: .replay(by: rng.below(machines))
     case 1: .forge(by: rng.below(machines))
+    case 2: .flood(by: rng.below(machines))
+    case 3: .withhold(by: rng.below(machines))
+    case 4:
+      .equivocate(
+        admin: rng.below(4), register: rng.below(6), at: rng.below(machines),
+        and: rng.below(machines))
     default: .garble(by: rng.below(machines))
     }
   }

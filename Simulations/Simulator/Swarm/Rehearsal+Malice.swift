@@ -81,6 +81,43 @@ extension Rehearsal {
     }
   }
 
+  func equivocate(_ admin: Int, _ register: Int, _ at: Int, _ other: Int) {
+    guard admins.indices.contains(admin), at != other, simulation.machines[other].isUp else {
+      return
+    }
+    let (signer, grant) = admins[admin]
+    var told: [(Changeset, Int)] = []
+    for (value, machine) in [(1, at), (2, other)] {
+      guard let state = simulation.machines[at].process?.peer.state,
+        let write = state.write(
+          "slice/s\(register)", ["cidr": .string("10.25\(value).0.0/16")],
+          author: signer.publicKey)
+      else { return }
+      let time = simulation.wallMilliseconds
+      told.append((set.signedApart(by: signer, under: grant, writes: [write], at: time), machine))
+    }
+    for (changeset, machine) in told { push(changeset, machine, by: admin) }
+  }
+
+  func withhold(_ machine: Int) {
+    simulation.machines[machine].tamper = { message in
+      switch message {
+      case .sync(.push), .sync(.delivery), .sync(.symbols), .sync(.ranges), .sync(.announce): nil
+      default: message
+      }
+    }
+  }
+
+  /// As fast as its link allows, for a moment.
+  func flood(_ machine: Int) {
+    let target = (machine + 1 + rng.below(plan.machines - 1)) % plan.machines
+    for _ in 0..<3_000 {
+      simulation.sendDatagram(
+        [HostileMessages.any(using: &rng)], from: simulation.machines[machine],
+        to: simulation.machines[target].id)
+    }
+  }
+
   func garble(_ machine: Int) {
     for _ in 0..<20 {
       let message = HostileMessages.any(using: &rng)

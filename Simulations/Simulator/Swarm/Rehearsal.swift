@@ -99,6 +99,9 @@ public final class Rehearsal {
     case .partition(let bits): simulation.partition { Int(bits >> UInt64($0 & 63) & 1) }
     case .cutOneWay(let from, let to):
       simulation.cut(from: machines(from), to: machines(to & ~from))
+    case .cutBothWays(let one, let other):
+      simulation.cut(from: machines(one), to: machines(other & ~one))
+      simulation.cut(from: machines(other & ~one), to: machines(one))
     case .heal: simulation.heal()
     case .loss(let loss): simulation.network.loss = loss
     case .disorder(let duplication, let reordering):
@@ -121,6 +124,10 @@ public final class Rehearsal {
     case .replay(let machine): replay(machine)
     case .forge(let machine): forge(machine)
     case .garble(let machine): garble(machine)
+    case .flood(let machine): flood(machine)
+    case .withhold(let machine): withhold(machine)
+    case .equivocate(let admin, let register, let at, let other):
+      equivocate(admin, register, at, other)
     }
   }
 
@@ -241,6 +248,7 @@ public final class Rehearsal {
     for made in slices.operators { made.trouble(nil, simulation) }
     for machine in simulation.machines {
       machine.clockOffset = .zero
+      machine.tamper = nil
       machine.disk.isFull = false
       machine.pausedUntil = min(machine.pausedUntil, simulation.now)
       simulation.restart(machine.index)
