@@ -4,7 +4,8 @@ extension Plan.Action {
   /// Whether members may well be held dead because of it.
   var isTrouble: Bool {
     switch self {
-    case .crash, .restart, .restore, .pause, .leave, .partition, .cutOneWay, .cutBothWays, .heal, .loss, .expel:
+    case .crash, .restart, .restore, .pause, .leave, .partition, .cutOneWay, .cutBothWays, .heal,
+      .loss, .expel:
       true
     default: false
     }
