@@ -100,6 +100,11 @@ public struct Disk: Sendable {
     written[id].map { $0 != nil } ?? (common[id] != nil)
   }
 
+  /// On it, or on its way there.
+  func keeps(_ id: Digest) -> Bool {
+    contains(id) || unsynced.contains { $0.changesets.contains { $0.id == id } }
+  }
+
   /// In the order of IDs: a dictionary's order must not reach the run.
   var sorted: [Changeset] {
     let kept = common.lazy.filter { written[$0.key] == nil }.map(\.value)

@@ -346,7 +346,7 @@ public final class Rehearsal {
   private func checkStored() {
     for machine in members {
       guard let state = machine.process?.peer.state else { continue }
-      for id in state.scopes.flatMap(state.compared) where !machine.disk.contains(id) {
+      for id in state.scopes.flatMap(state.compared) where !machine.disk.keeps(id) {
         invariants.violate("8: peer \(machine.index) did not store \(id)", simulation)
         break
       }
