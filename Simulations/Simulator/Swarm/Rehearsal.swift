@@ -191,7 +191,10 @@ public final class Rehearsal {
 
   private func revoke(_ admin: Int, _ at: Int, _ keeps: Bool) {
     guard revoked.insert(admin).inserted, simulation.machines[at].isUp else { return }
-    let kept = keeps ? Set(written[admin].suffix(3)) : []
+    // Who revokes goes by what the peer at hand shows: what nobody else holds by then its own author may
+    // have replaced.
+    let state = simulation.machines[at].process?.peer.state
+    let kept = keeps ? Set(written[admin].suffix(3)).filter { state?.contains($0) == true } : []
     let floor = set.byRoot(
       floors: [Floor(grant: admins[admin].grant, time: .max, keep: kept.sorted())],
       at: simulation.wallMilliseconds)
