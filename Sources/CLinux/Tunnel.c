@@ -39,14 +39,14 @@ static int copy_name(char *to, const char *name) {
 #define TUN_F_USO6 0x40
 #endif
 
-int starling_tun_open(const char *name, int *cuts_udp) {
+int starling_tun_open(const char *name, int shared, int *cuts_udp) {
   struct ifreq request;
   memset(&request, 0, sizeof request);
   int result = copy_name(request.ifr_name, name);
   if (result < 0) return result;
   int file = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
   if (file < 0) return -errno;
-  request.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
+  request.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | (shared ? IFF_MULTI_QUEUE : 0);
   unsigned long tcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
   if (ioctl(file, TUNSETIFF, &request) < 0) {
     result = -errno;
@@ -60,6 +60,13 @@ int starling_tun_open(const char *name, int *cuts_udp) {
     return result;
   }
   return file;
+}
+
+int starling_tun_attach(int device, int attached) {
+  struct ifreq request;
+  memset(&request, 0, sizeof request);
+  request.ifr_flags = attached ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE;
+  return ioctl(device, TUNSETQUEUE, &request) < 0 ? -errno : 0;
 }
 
 /* An ioctl on an interface through a throw-away socket. */
@@ -94,6 +101,15 @@ int starling_link_up(const char *name, int mtu) {
   if ((result = interface_ioctl(AF_INET, SIOCGIFFLAGS, &request)) < 0) return result;
   request.ifr_flags |= IFF_UP | IFF_RUNNING;
   return interface_ioctl(AF_INET, SIOCSIFFLAGS, &request);
+}
+
+int starling_link_mtu(const char *name) {
+  struct ifreq request;
+  memset(&request, 0, sizeof request);
+  int result = copy_name(request.ifr_name, name);
+  if (result < 0) return result;
+  result = interface_ioctl(AF_INET, SIOCGIFMTU, &request);
+  return result < 0 ? result : request.ifr_mtu;
 }
 
 static int add_v4(const char *name, const uint8_t *address, int prefix_length) {
@@ -227,6 +243,19 @@ int starling_udp_local(int socket, struct starling_endpoint *local) {
   memcpy(local->raw, &value, length);
   local->length = length;
   return 0;
+}
+
+int starling_udp_source(const struct starling_endpoint *remote, int is_v6,
+                        struct starling_endpoint *local) {
+  int file = socket(is_v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (file < 0) return -errno;
+  int off = 0;
+  if (is_v6) setsockopt(file, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+  /* Sends nothing: it only looks up the route. */
+  int result = connect(file, (const struct sockaddr *)remote->raw, remote->length) < 0 ? -errno : 0;
+  if (result >= 0) result = starling_udp_local(file, local);
+  close(file);
+  return result;
 }
 
 int starling_udp_send(int socket, const void *bytes, size_t count,

@@ -42,6 +42,7 @@ public struct ReceiveTable: Sendable {
   private var checkedSource = IPAddress(v4: 0)
   private var checkedDestination = IPAddress(v4: 0)
   private var services = ServiceFigures()
+  private var relayLimit = RelayLimit()
   /// Traffic of services by the rows of the table in force.
   public var serviceCounts: [TrafficCount] { services.counts }
 
@@ -159,6 +160,19 @@ public struct ReceiveTable: Sendable {
     return .forward(link: link)
   }
 
+  /// Bounds what each remote gateway may have handed on, in kilobits a second; 0: no bound.
+  public mutating func setRelayLimit(kilobits: Int) {
+    relayLimit.set(kilobits: kilobits)
+  }
+
+  /// Whether what `accept` says is to go on may do so now; what may not is counted.
+  public mutating func mayForward(_ ticket: Ticket, bytes: Int, now: Instant) -> Bool {
+    let link = sessions[ticket.session.slot].link
+    guard !relayLimit.admit(bytes, from: link, now: now) else { return true }
+    links[link].drop(.rateLimited)
+    return false
+  }
+
   private func find(_ address: RelayAddress) -> Int? {
     var (low, high) = (0, relays.count)
     while low < high {
@@ -251,6 +265,7 @@ public struct ReceiveTable: Sendable {
   public mutating func openLink(_ link: Int) {
     while links.count <= link { links.append(TrafficCounters()) }
     links[link] = TrafficCounters()
+    relayLimit.forget(link)
   }
 
   /// `device` is the gateway's own number of the slice's device.

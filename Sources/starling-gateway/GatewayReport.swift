@@ -29,6 +29,9 @@ enum GatewayReport {
         self.event = "handshakeFailed"
         (self.slice, self.cluster, self.replica) = (slice, cluster, replica)
         self.reason = reason
+      case .unreachable(let endpoint, let reason):
+        self.event = "unreachable"
+        (self.endpoint, self.reason) = (endpoint.description, reason)
       case .sliceFailed(let slice, let reason):
         self.event = "sliceFailed"
         (self.slice, self.reason) = (slice, reason)

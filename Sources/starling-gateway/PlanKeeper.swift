@@ -53,6 +53,7 @@ final class PlanKeeper {
     guard Date().timeIntervalSince(statusAt) >= Self.statusSeconds else { return }
     // What failed for a reason of this machine may work by now.
     if !failures.isEmpty { failures = gateway.apply(plan) }
+    gateway.look()
     writeStatus()
   }
 

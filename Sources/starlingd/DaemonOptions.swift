@@ -31,6 +31,7 @@ struct DaemonOptions: ParsableArguments {
   @Option(help: help("gateway.advertise")) var gatewayAdvertise: String?
   @Option(help: help("gateway.linkKbps")) var gatewayLinkKbps: String?
   @Option(help: help("gateway.planFile")) var gatewayPlanFile: String?
+  @Option(help: help("gateway.relayKbps")) var gatewayRelayKbps: String?
   @Option(help: help("gateway.workers")) var gatewayWorkers: String?
   @Option(help: help("ranges.pods")) var rangesPods: String?
   @Option(help: help("ranges.services")) var rangesServices: String?
@@ -56,7 +57,8 @@ struct DaemonOptions: ParsableArguments {
       "kubernetes.consent": kubernetesConsent, "kubernetes.dns.listen": kubernetesDnsListen,
       "kubernetes.dns.adapter": kubernetesDnsAdapter, "gateway.listen": gatewayListen,
       "gateway.advertise": gatewayAdvertise, "gateway.linkKbps": gatewayLinkKbps,
-      "gateway.planFile": gatewayPlanFile, "gateway.workers": gatewayWorkers,
+      "gateway.planFile": gatewayPlanFile, "gateway.relayKbps": gatewayRelayKbps,
+      "gateway.workers": gatewayWorkers,
       "ranges.pods": rangesPods, "ranges.services": rangesServices, "ranges.nodes": rangesNodes,
       "limits.gossipBytesPerSecond": limitsGossipBytesPerSecond,
       "limits.gossipBurstBytes": limitsGossipBurstBytes, "limits.storeBytes": limitsStoreBytes,

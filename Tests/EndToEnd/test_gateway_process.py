@@ -2,66 +2,13 @@
 what happens to it does not touch them."""
 
 import signal
-import socket
-import threading
-import time
 import unittest
 
 from lab import clusters, demo, namespaces
+from streams import Stream
 
 
 STREAM, PORT = "stream.shop.svc.slice.local", 9000
-
-
-class Stream:
-    """One TCP connection between workloads that always has something under way."""
-
-    def __init__(self, client, server, address, port):
-        self.stopping = threading.Event()
-        self.problem, self.echoed, self.longest = None, 0, 0.0
-        self.listener = server.call(socket.socket, socket.AF_INET, socket.SOCK_STREAM)
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(("0.0.0.0", port))
-        self.listener.listen()
-        threading.Thread(target=self._serve, daemon=True).start()
-        self.socket = client.call(socket.socket, socket.AF_INET, socket.SOCK_STREAM)
-        self.socket.settimeout(20)
-        self.socket.connect((address, port))
-        self.thread = threading.Thread(target=self._talk, daemon=True)
-        self.thread.start()
-
-    def _serve(self):
-        connection, _ = self.listener.accept()
-        with connection:
-            while data := connection.recv(1 << 16):
-                connection.sendall(data)
-
-    def _talk(self):
-        number = 0
-        try:
-            while not self.stopping.is_set():
-                text = f"{number:08d}".encode()
-                began = time.monotonic()
-                self.socket.sendall(text)
-                got = b""
-                while len(got) < len(text):
-                    piece = self.socket.recv(len(text) - len(got))
-                    if not piece:
-                        raise OSError("the stream ended")
-                    got += piece
-                if got != text:
-                    raise OSError(f"{got} instead of {text}")
-                self.longest = max(self.longest, time.monotonic() - began)
-                self.echoed = number = number + 1
-                time.sleep(0.002)
-        except OSError as error:
-            self.problem = error
-
-    def stop(self):
-        self.stopping.set()
-        self.thread.join(25)
-        self.socket.close()
-        self.listener.close()
 
 
 class GatewayProcesses(unittest.TestCase):
@@ -75,7 +22,7 @@ class GatewayProcesses(unittest.TestCase):
             (t for t in cluster.api("/v1/tunnels") if t["cluster"] == other), None)
 
     def test_peers_restart_rotate_and_leave(self):
-        with clusters.Lab(gateway_processes=True) as lab:
+        with clusters.Lab(gateway_processes=dict.fromkeys("abc", 1)) as lab:
             story = demo.Demo(lab, lambda text: None)
             story.form_cluster_set()
             story.push_slice()

@@ -1,8 +1,8 @@
 import Base
 import Tunnel
 
-/// What a gateway gets from the network and from its device: handshakes, data, session messages and
-/// inner packets, past a cryptography that refuses nothing.
+/// What a gateway gets from the network and from its device: handshakes, data, session messages, what
+/// it is to hand on for others, and inner packets, past a cryptography that refuses nothing.
 func tunnelTarget() -> FuzzTarget {
   let recording = TunnelRecording()
   var gateway = recording.fresh
@@ -36,20 +36,29 @@ private struct FuzzGateway {
   var receive = ReceiveTable()
   var transmit = TransmitTable()
   var now = Instant(nanoseconds: 1_000_000_000)
-  var outbox: [[UInt8]] = []
-  let far: IPEndpoint
+  var outbox: [(bytes: [UInt8], to: IPEndpoint)] = []
 
-  init(_ index: Int, of names: [GatewayName], blocks: [IPPrefix]) {
-    let other = 1 - index
-    far = IPEndpoint(IPAddress(v4: 0x0a00_0001 + UInt32(other)), port: 7_900)
+  /// `apart`: gateways whose addresses it does not know.
+  init(_ index: Int, of names: [GatewayName], blocks: [IPPrefix], apart: Set<Int> = []) {
     control = TunnelControl(
-      name: names[index], staticKey: [UInt8](repeating: 1 + UInt8(index), count: 32),
-      crypto: GlassCrypto.crypto, provider: CountingTLS.provider, seed: UInt64(index))
-    let link = LinkConfig(
-      id: LinkID(slice: "blue", cluster: names[other].cluster, replica: names[other].replica),
-      endpoints: [far], staticKey: [UInt8](repeating: 1 + UInt8(other), count: 32), trust: [1],
-      localBlocks: [blocks[index]], remoteBlocks: [blocks[other]])
-    handle(.configure([link]))
+      name: names[index], staticKey: Self.key(index), crypto: GlassCrypto.crypto,
+      provider: CountingTLS.provider, seed: UInt64(index))
+    let links = names.indices.filter { $0 != index }.map { other in
+      LinkConfig(
+        id: LinkID(slice: "blue", cluster: names[other].cluster, replica: names[other].replica),
+        endpoints: apart.contains(other) ? [] : [Self.endpoint(other)],
+        staticKey: Self.key(other), trust: [1], localBlocks: [blocks[index]],
+        remoteBlocks: [blocks[other]])
+    }
+    handle(.configure(links))
+  }
+
+  static func endpoint(_ index: Int) -> IPEndpoint {
+    IPEndpoint(IPAddress(v4: 0x0a00_0001 + UInt32(index)), port: 7_900)
+  }
+
+  private static func key(_ index: Int) -> [UInt8] {
+    [UInt8](repeating: 1 + UInt8(index), count: 32)
   }
 
   mutating func handle(_ input: TunnelInput) {
@@ -60,11 +69,8 @@ private struct FuzzGateway {
 
   private mutating func perform(_ effect: TunnelEffect) {
     switch effect {
-    case .send(let bytes, _): outbox.append(bytes)
-    case .sendMessage(let id, let bytes):
-      if case .seal(let ticket) = transmit.admitControl(id, count: bytes.count) {
-        outbox.append(seal(bytes, ticket))
-      }
+    case .send(let bytes, let target): send(bytes, to: target)
+    case .sendMessage(let id, let bytes): say(bytes, on: id)
     case .tags(let tags): receive.setTags(tags)
     case .openLink(let link, _):
       receive.openLink(link)
@@ -82,10 +88,7 @@ private struct FuzzGateway {
     case .removeReceive(let id, let epoch): _ = receive.remove(id, epoch: epoch)
     case .halt(let id): transmit.halt(id)
     case .routes(_, let routes): transmit.setRoutes(routes, device: 0)
-    case .challenge(let id, let bytes, _):
-      if case .seal(let ticket) = transmit.admitControl(id, count: bytes.count) {
-        outbox.append(seal(bytes, ticket))
-      }
+    case .challenge(let id, let bytes, _): say(bytes, on: id)
     case .retarget(let id, let target): transmit.retarget(id, target)
     case .relays(let entries): receive.setRelays(entries)
     case .active(let link, let id): transmit.setActive(link, id)
@@ -93,23 +96,45 @@ private struct FuzzGateway {
     }
   }
 
-  private func seal(_ text: [UInt8], _ ticket: TransmitTable.Ticket) -> [UInt8] {
+  private mutating func say(_ bytes: [UInt8], on id: SessionID) {
+    if case .seal(let ticket) = transmit.admitControl(id, count: bytes.count) {
+      seal(bytes, ticket)
+    }
+  }
+
+  private mutating func seal(_ text: [UInt8], _ ticket: TransmitTable.Ticket) {
     var header = [UInt8](repeating: 0, count: PacketHeader.size)
     header.withUnsafeMutableBytes { ticket.header.write(to: $0) }
-    return header + text + GlassCrypto.tag
+    guard let target = transmit.target(of: ticket.session) else { return }
+    send(header + text + GlassCrypto.tag, to: target)
+  }
+
+  private mutating func send(_ datagram: [UInt8], to target: TunnelTarget) {
+    switch target {
+    case .address(let endpoint): outbox.append((datagram, endpoint))
+    case .relay(let link, let addressee): relay(addressee.wrap(datagram), link, others: false)
+    }
+  }
+
+  private mutating func relay(_ content: [UInt8], _ link: Int, others: Bool) {
+    let admission = transmit.admitRelayed(
+      link, lane: 0, segments: 1, bytes: content.count, others: others)
+    if case .seal(let ticket) = admission { seal(content, ticket) }
   }
 
   /// From the slice's device.
   mutating func inject(_ packet: [UInt8]) {
     let admission = packet.withUnsafeBytes { transmit.admit($0, device: 0, lane: 0) }
-    if case .seal(let ticket) = admission { outbox.append(seal(packet, ticket)) }
+    if case .seal(let ticket) = admission { seal(packet, ticket) }
   }
 
   /// From the network.
-  mutating func arrive(_ datagram: [UInt8]) {
+  mutating func arrive(
+    _ datagram: [UInt8], from source: TunnelSource = .address(endpoint(0))
+  ) {
     switch datagram.withUnsafeBytes({ receive.admit($0) }) {
     case .drop: return
-    case .handshake: handle(.datagram(datagram, from: .address(far)))
+    case .handshake: handle(.datagram(datagram, from: source))
     case .open(let ticket):
       let text = Array(datagram.dropFirst(PacketHeader.size).dropLast(PacketHeader.tagSize))
       var heard = false
@@ -119,46 +144,70 @@ private struct FuzzGateway {
       switch acceptance {
       case .drop, .deliver: return
       case .control: handle(.message(ticket.session, text))
-      case .relayed: arrive(Array(text.dropFirst(RelayAddress.size)))
+      case .relayed(let link):
+        arrive(Array(text.dropFirst(RelayAddress.size)), from: .relay(link: link))
       case .forward(let link):
-        _ = transmit.admitRelayed(link, lane: 0, segments: 1, bytes: text.count, others: true)
+        guard receive.mayForward(ticket, bytes: text.count, now: now) else { return }
+        relay(text, link, others: true)
       }
     }
   }
 }
 
-/// Two gateways that shake hands, talk, and change keys; what the second one received.
+/// Three gateways that shake hands, talk, and change keys, two of them over the second one only; what
+/// the second one received.
 private struct TunnelRecording {
   let fresh: FuzzGateway
   private(set) var established: FuzzGateway
   private(set) var datagrams: [[UInt8]] = []
 
   init() {
-    let names = ["a", "b"].map { GatewayName(cluster: $0, replica: "0") }
-    let blocks = ["10.11.0.0/20", "10.11.16.0/20"].compactMap { IPPrefix($0) }
-    precondition(blocks.count == 2)
-    var near = FuzzGateway(0, of: names, blocks: blocks)
+    let names = ["a", "b", "c"].map { GatewayName(cluster: $0, replica: "0") }
+    let blocks = ["10.11.0.0/20", "10.11.16.0/20", "10.11.32.0/20"].compactMap { IPPrefix($0) }
+    precondition(blocks.count == 3)
     fresh = FuzzGateway(1, of: names, blocks: blocks)
+    var gateways = [
+      FuzzGateway(0, of: names, blocks: blocks, apart: [2]), fresh,
+      FuzzGateway(2, of: names, blocks: blocks, apart: [0]),
+    ]
     established = fresh
-    for step in 0..<200 {
-      near.now = near.now + .milliseconds(20)
-      established.now = near.now
-      if step == 100 { near.handle(.rekey) }
-      near.inject(innerPackets[0])
-      near.handle(.tick)
-      established.handle(.tick)
-      let (there, back) = (near.outbox, established.outbox)
-      (near.outbox, established.outbox) = ([], [])
-      for datagram in there { established.arrive(datagram) }
-      for datagram in back { near.arrive(datagram) }
-      // The handshake and the first data, then now and then.
-      if datagrams.count < 24 || step % 20 == 1 { datagrams += there }
+    // From the first to the third.
+    var acrossTheSecond = innerPackets[0]
+    acrossTheSecond[18] = 32
+    var relayed = 0
+    for step in 0..<400 {
+      for index in gateways.indices {
+        gateways[index].now = gateways[index].now + .milliseconds(20)
+        if step == 200 { gateways[index].handle(.rekey) }
+        gateways[index].handle(.tick)
+      }
+      gateways[0].inject(innerPackets[0])
+      gateways[0].inject(acrossTheSecond)
+      let flying = gateways.enumerated().flatMap { index, gateway in
+        gateway.outbox.map { (from: FuzzGateway.endpoint(index), $0.bytes, to: $0.to) }
+      }
+      for index in gateways.indices {
+        gateways[index].outbox = []
+        for (from, bytes, to) in flying where to == FuzzGateway.endpoint(index) {
+          gateways[index].arrive(bytes, from: .address(from))
+        }
+      }
+      for (_, bytes, to) in flying where to == FuzzGateway.endpoint(1) {
+        // The handshakes and the first data, then now and then; of what is handed on as much.
+        let isRelayed = PacketHeader.kind(of: bytes[0]) == .relay
+        guard isRelayed ? relayed < 64 : datagrams.count < 32 || step % 20 == 1 else { continue }
+        if isRelayed { relayed += 1 }
+        datagrams.append(bytes)
+      }
     }
-    let states = established.control.status(established.now).map(\.state)
-    precondition(states == [.established], "the gateways of the fuzzer did not meet: \(states)")
-    var closing = near
-    closing.handle(.stop)
-    datagrams += closing.outbox
+    for gateway in gateways {
+      let states = gateway.control.status(gateway.now).map(\.state)
+      precondition(states == [.established, .established], "they did not meet: \(states)")
+    }
+    precondition(relayed > 16, "nothing was relayed")
+    established = gateways[1]
+    gateways[0].handle(.stop)
+    datagrams += gateways[0].outbox.map(\.bytes)
     established.outbox = []
   }
 }

@@ -107,12 +107,12 @@ import Testing
     (state, waiting) = GatewayReconciler.desired(world.view, cluster: "a")
     #expect(
       GatewayReconciler.plan(desired: state, observed: before)
-        == [.closeTunnel(slice: "blue", cluster: "b")])
+        == [.closeTunnel(slice: "blue", cluster: "b", replica: "0")])
     world.set("slice/blue/member/a", nil)
     (state, _) = GatewayReconciler.desired(world.view, cluster: "a")
     #expect(
       GatewayReconciler.plan(desired: state, observed: before)
-        == [.closeTunnel(slice: "blue", cluster: "b"), .closeDevice(slice: "blue")])
+        == [.closeTunnel(slice: "blue", cluster: "b", replica: "0"), .closeDevice(slice: "blue")])
   }
 
   @Test func publicationKeepsItsAge() throws {

@@ -137,6 +137,51 @@ import Testing
     #expect(network.ledger.repeats == 0)
   }
 
+  /// One gateway that sends without end gets its rate and no more; another one keeps its own.
+  @Test func relayingIsHeldToItsRate() throws {
+    var network = SimulatedNetwork.mesh(4, seed: 8, apart: [[0, 2], [2, 3], [0, 3]])
+    network.run(for: .seconds(5))
+    let relays = [0, 3].map { network.gateways[$0].link(to: 2, network.now)?.relay?.cluster }
+    #expect(relays == ["c1", "c1"])
+    let kilobits = 400
+    network.gateways[1].receive.setRelayLimit(kilobits: kilobits)
+    let began = network.gateways[2].delivered.count
+    let seconds = 4
+    // Twice what fits, beside a fifth of it.
+    let size = SimulatedNetwork.packet(from: 0, to: 2, number: 0).count + RelayAddress.overhead
+    let perSecond = 2 * kilobits * 125 / size
+    var quiet: [UInt32] = []
+    for step in 0..<seconds * 100 {
+      for number in 0..<perSecond / 100 {
+        let number = UInt32(step * 1_000 + number)
+        network.gateways[0].inject(SimulatedNetwork.packet(from: 0, to: 2, number: number))
+      }
+      if step % 2 == 0 {
+        quiet.append(1_000_000 + UInt32(step))
+        network.gateways[3].inject(SimulatedNetwork.packet(from: 3, to: 2, number: quiet.last ?? 0))
+      }
+      network.run(for: .milliseconds(10))
+    }
+    network.run(for: .milliseconds(100))
+    let arrived = network.gateways[2].delivered.dropFirst(began).map(SimulatedNetwork.number)
+    let loud = Double(arrived.count { $0 < 1_000_000 }) / Double(perSecond * seconds)
+    // Probes of the relayed session come out of it too.
+    #expect(loud > 0.4 && loud < 0.6, "\(loud) of it arrived")
+    #expect(arrived.filter { $0 >= 1_000_000 }.sorted() == quiet)
+    #expect(network.gateways[1].drops(.rateLimited) > 0)
+    #expect(network.gateways[0].link(to: 2, network.now)?.state == .established)
+    network.gateways[1].receive.setRelayLimit(kilobits: 0)
+    let before = network.gateways[1].drops(.rateLimited)
+    exchange(&network, 0, 2, 2_000_000)
+    #expect(network.gateways[1].drops(.rateLimited) == before)
+  }
+
+  /// Everything at once, as the simulator's runs have it.
+  @Test(arguments: 0..<5 as Range<UInt64>) func anyTroubleWithRelaysEndsWell(seed: UInt64) {
+    var rehearsal = RelayRehearsal(seed: seed)
+    #expect(rehearsal.run() == [])
+  }
+
   /// What is said to somebody else, said again, cut or nested is handed on to nobody.
   @Test func aRelayHandsOnOnlyWhatIsAuthenticAndWhole() throws {
     var network = SimulatedNetwork.mesh(3, seed: 6, apart: Self.apart)

@@ -63,7 +63,7 @@ class Cluster:
         self.services = {"services": [], "workloads": []}
         self.workloads = {}
         self.extra_address = None
-        self.gateway = None
+        self.gateways = {}
         if lab.isolated:
             self.address = f"192.0.2.{index + 10}"
             self.node = lab.namespace(name)
@@ -95,10 +95,10 @@ class Cluster:
         self.write_services()
         return host, address
 
-    def export(self, namespace, name, port, addresses, slice_name):
+    def export(self, namespace, name, port, addresses, slice_name, protocol="TCP"):
         self.services["services"].append({
             "namespace": namespace, "name": name,
-            "ports": [{"name": "http", "port": port, "protocol": "TCP"}],
+            "ports": [{"name": "http", "port": port, "protocol": protocol}],
             "endpoints": [{"address": address} for address in addresses],
             "export": {"slice": slice_name}})
         self.write_services()
@@ -144,8 +144,8 @@ class Cluster:
                 "listen": f"{self.address}:{self.gateway_port}",
                 "advertise": [f"{self.address}:{self.gateway_port}"],
             }
-            if self.lab.gateway_processes:
-                out["gateway"]["planFile"] = str(self.plan_file)
+            if self.plan_files:
+                out["gateway"]["planFile"] = [str(path) for path in self.plan_files]
         return out
 
     def start(self, token=None):
@@ -159,28 +159,34 @@ class Cluster:
         path = self.directory / "starlingd.yaml"
         path.write_text(json.dumps(config, indent=1))
         self.write_services()
-        command = [str(binaries() / "starlingd"), "--config", str(path)]
+        command = [*self.lab.wrapper, str(binaries() / "starlingd"), "--config", str(path)]
         if self.node:
             command = self.node.command(command)
         log = open(self.directory / "starlingd.log", "ab")
         self.process = subprocess.Popen(command, stdout=log, stderr=log)
         log.close()
         self.lab.processes.append(self.process)
-        if self.node and self.lab.gateway_processes and self.gateway is None:
-            self.start_gateway()
+        for number in range(len(self.plan_files)):
+            if number not in self.gateways:
+                self.start_gateway(number)
 
     @property
-    def plan_file(self):
-        return self.directory / "gateway.json"
+    def plan_files(self):
+        """Of each gateway that is a process of its own."""
+        count = self.lab.gateway_processes.get(self.name, 0) if self.node else 0
+        return [self.directory / f"gateway{number or ''}.json" for number in range(count)]
 
-    def start_gateway(self):
-        """The gateway as a process of its own."""
-        with open(self.directory / "gateway.log", "ab") as log:
-            self.gateway = subprocess.Popen(
+    def start_gateway(self, number=0):
+        with open(self.directory / f"gateway{number or ''}.log", "ab") as log:
+            self.gateways[number] = subprocess.Popen(
                 self.node.command([
                     str(binaries() / "starling-gateway"), "--wait", "--plan",
-                    str(self.plan_file)]), stdout=log, stderr=log)
-        self.lab.processes.append(self.gateway)
+                    str(self.plan_files[number])]), stdout=log, stderr=log)
+        self.lab.processes.append(self.gateways[number])
+
+    def kill_gateway(self, number, kind=signal.SIGKILL):
+        self.gateways[number].send_signal(kind)
+        self.gateways[number].wait(timeout=20)
 
     def wait_joined(self, timeout=20):
         def joined():
@@ -245,8 +251,11 @@ def _fetch(url, timeout):
 class Lab:
     """Everything that a run makes, and the one place that takes it away again."""
 
-    def __init__(self, isolated=True, keep=False, gateway_processes=False):
-        self.gateway_processes = gateway_processes
+    def __init__(self, isolated=True, keep=False, gateway_processes=None, wrapper=()):
+        # By cluster, how many gateways are processes of their own; none: one inside the peer.
+        self.gateway_processes = gateway_processes or {}
+        # In front of each peer's command.
+        self.wrapper = list(wrapper)
         self.isolated = isolated
         self.keep = keep
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="starling-lab-"))

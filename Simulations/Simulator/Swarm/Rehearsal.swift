@@ -49,12 +49,15 @@ public final class Rehearsal {
     public var events: Int
   }
 
-  /// A fleet and, for one seed of four, a pair of gateways.
+  /// A fleet and, for one seed of four each, a pair of gateways, or two with relays between them.
   public static func outcome(of seed: UInt64) -> Outcome {
     var outcome = Rehearsal(Plan(seed: seed)).run()
     if seed.isMultiple(of: 4) {
       var tunnel = TunnelRehearsal(seed: seed)
       outcome.violations += tunnel.run()
+    } else if seed % 4 == 2 {
+      var relays = RelayRehearsal(seed: seed)
+      outcome.violations += relays.run()
     }
     return outcome
   }

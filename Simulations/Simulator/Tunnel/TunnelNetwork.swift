@@ -184,7 +184,10 @@ struct SimulatedGateway {
       case .control: handle(.message(ticket.session, text), now)
       case .relayed(let link):
         arrive(Array(text.dropFirst(RelayAddress.size)), from: .relay(link: link), now)
-      case .forward(let link): relay(text, link, others: true)
+      case .forward(let link):
+        if receive.mayForward(ticket, bytes: text.count, now: now.instant) {
+          relay(text, link, others: true)
+        }
       }
     }
   }

@@ -8,8 +8,13 @@
 
 /// Opens (makes) a TUN device without packet information but with virtio headers, non-blocking, that
 /// leaves checksums and the cutting of TCP to us, and of UDP where `cuts_udp` says so; gives its
-/// descriptor.
-int starling_tun_open(const char *name, int *cuts_udp);
+/// descriptor. `shared`: several processes may open it; the kernel spreads flows over them, and those
+/// of one that ends go to the others.
+int starling_tun_open(const char *name, int shared, int *cuts_udp);
+/// Takes part in a shared device, or lets the others have its packets.
+int starling_tun_attach(int device, int attached);
+/// The MTU of an interface.
+int starling_link_mtu(const char *name);
 /// Sets the MTU and brings the interface up.
 int starling_link_up(const char *name, int mtu);
 /// Assigns an address of 4 or 16 bytes to an interface.
@@ -36,6 +41,9 @@ int starling_endpoint_equal(const struct starling_endpoint *a, const struct star
 int starling_udp_open(const struct starling_endpoint *local, int is_v6);
 /// The address that a socket is bound to.
 int starling_udp_local(int socket, struct starling_endpoint *local);
+/// The local address (not the port) that datagrams to `remote` leave from.
+int starling_udp_source(const struct starling_endpoint *remote, int is_v6,
+                        struct starling_endpoint *local);
 int starling_udp_send(int socket, const void *bytes, size_t count,
                       const struct starling_endpoint *to);
 

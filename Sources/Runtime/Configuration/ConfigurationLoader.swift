@@ -112,9 +112,10 @@ public struct ConfigurationLoader: Sendable {
       let name = path.isEmpty ? field.name : "\(path).\(field.name)"
       // What is written without a value is not set.
       if field.value == .null, Self.isKnown(name) { continue }
-      if ConfigurationOption.named(name) != nil {
+      if let option = ConfigurationOption.named(name) {
         settings[name] = Setting(
-          value: field.value, source: .file(file.file, line: file.line(of: name)))
+          value: option.kind.value(ofItem: field.value),
+          source: .file(file.file, line: file.line(of: name)))
       } else if ConfigurationOption.all.contains(where: { $0.name.hasPrefix(name + ".") }) {
         collect(field.value, at: name, of: file, &settings, &errors)
       } else {

@@ -124,8 +124,11 @@ public struct ConfigurationOption: Hashable, Sendable {
       "gateway.linkKbps", .integer(0...400_000_000), 0,
       "What the gateway's link carries: slices get what they are guaranteed of it; 0: unknown."),
     .init(
-      "gateway.planFile", .optional(.path(limit: pathLimit)), "",
-      "Write the gateway's plan there, for starling-gateway; empty: the gateway runs inside."),
+      "gateway.planFile", .list(.path(limit: pathLimit)), [],
+      "Write gateways' plans there, one each, for starling-gateway; none: one runs inside."),
+    .init(
+      "gateway.relayKbps", .integer(0...400_000_000), 0,
+      "The most that is handed on for each remote gateway that relays through; 0: no limit."),
     .init("gateway.workers", .integer(1...64), 1, "Threads that carry packets."),
     .init("ranges.pods", .list(.prefix), [], "Pod prefixes of this cluster: no slice may overlap."),
     .init("ranges.services", .list(.prefix), [], "Service prefixes of this cluster."),
@@ -209,6 +212,11 @@ extension ConfigurationOption.Kind {
     let name = host.lowercased()
     // All digits and dots is a mistyped address, not a name.
     return number > 0 && NameRules.isDomain(name) && name.contains { $0.isLetter }
+  }
+
+  /// A list of one may be written without brackets.
+  func value(ofItem value: Value) -> Value {
+    if case .list = self, let text = value.string { self.value(ofText: text) } else { value }
   }
 
   /// How the environment and flags write it: lists are separated by commas.

@@ -36,8 +36,10 @@ public struct DaemonConfiguration: Hashable, Sendable {
     public var advertise: [IPEndpoint]
     /// Kilobits a second; 0: not known.
     public var linkKbps: Int
-    /// Where a gateway process finds its plan; `nil`: the gateway runs inside.
-    public var planFile: String?
+    /// Kilobits a second for each remote gateway; 0: no limit.
+    public var relayKbps: Int
+    /// Where gateway processes find their plans, one each; empty: a gateway runs inside.
+    public var planFiles: [String]
     public var workers: Int
   }
 
@@ -115,7 +117,8 @@ public struct DaemonConfiguration: Hashable, Sendable {
     gateway = Gateway(
       listen: read.endpoint("gateway.listen"),
       advertise: read.list("gateway.advertise") { IPEndpoint($0) },
-      linkKbps: read.integer("gateway.linkKbps"), planFile: read.text("gateway.planFile"),
+      linkKbps: read.integer("gateway.linkKbps"),
+      relayKbps: read.integer("gateway.relayKbps"), planFiles: read.list("gateway.planFile") { $0 },
       workers: read.integer("gateway.workers"))
     ranges = Ranges(
       pods: read.list("ranges.pods") { IPPrefix($0) },

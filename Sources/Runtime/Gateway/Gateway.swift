@@ -69,6 +69,7 @@ public final class Gateway: Sendable {
       guard !stopEvent.isSignalled else { return [:] }
       let rotated = trust.update(plan)
       state.setSlices(plan.slices, linkKbps: plan.linkKbps)
+      receive.state.withLock { $0.table.setRelayLimit(kilobits: plan.relayKbps) }
       state.handle(.configure(state.links(of: plan)))
       state.setServices(plan.services, cluster: configuration.cluster)
       for slice in rotated { state.handle(.renew(slice: slice)) }
@@ -102,13 +103,19 @@ public final class Gateway: Sendable {
       let tunnels = links.map { link in
         TunnelStatus(
           link, received: received[link.link], sent: sent[link.link],
-          localExpiry: trust.localExpiry(link.id.slice))
+          localExpiry: trust.localExpiry(link.id.slice),
+          isTranslated: state.isTranslated(link))
       }
       return GatewayStatus(
-        listen: port.local, tunnels: tunnels,
+        replica: configuration.replica, listen: port.local, tunnels: tunnels,
         drops: DropCount.list([strayIn, strayOut, state.refused]), queues: state.queues,
         services: state.serviceTraffic)
     }
+  }
+
+  /// Looks after what others of this machine may have changed; called about once a second.
+  public func look() {
+    state.lock.withLock { $0.keepMTUs() }
   }
 
   /// Says goodbye on every session, removes the devices, joins the threads. The port is free after.

@@ -54,6 +54,8 @@ public struct TunnelSliceConfig: Hashable, Sendable {
   public var mtu: Int
   /// `nil`: neither held back nor marked.
   public var qos: TunnelQoS?
+  /// Several gateways of this machine have the device, and a part of its flows each.
+  public var isShared: Bool
   public var identity: TunnelIdentity
 
   public struct Assignment: Hashable, Sendable {
@@ -68,7 +70,7 @@ public struct TunnelSliceConfig: Hashable, Sendable {
 
   public init(
     slice: String, device: String, addresses: [Assignment], localBlocks: [IPPrefix],
-    mtu: Int = 1420, qos: TunnelQoS? = nil, identity: TunnelIdentity
+    mtu: Int = 1420, qos: TunnelQoS? = nil, isShared: Bool = false, identity: TunnelIdentity
   ) {
     self.slice = slice
     self.device = device
@@ -76,6 +78,7 @@ public struct TunnelSliceConfig: Hashable, Sendable {
     self.localBlocks = localBlocks
     self.mtu = mtu
     self.qos = qos
+    self.isShared = isShared
     self.identity = identity
   }
 }
@@ -162,15 +165,18 @@ public struct GatewayPlan: Hashable, Sendable {
   /// What the gateway's link carries, in kilobits a second of outer IP packets, shared by all slices;
   /// 0: not known, then guarantees of slices are kept only as far as the link has room.
   public var linkKbps: Int
+  /// The most that is handed on for each remote gateway, in kilobits a second; 0: no limit.
+  public var relayKbps: Int
 
   public init(
     slices: [TunnelSliceConfig] = [], peers: [TunnelPeerConfig] = [],
-    services: [TunnelServiceConfig] = [], linkKbps: Int = 0
+    services: [TunnelServiceConfig] = [], linkKbps: Int = 0, relayKbps: Int = 0
   ) {
     self.slices = slices
     self.peers = peers
     self.services = services
     self.linkKbps = linkKbps
+    self.relayKbps = relayKbps
   }
 }
 
@@ -184,6 +190,8 @@ public enum GatewayEvent: Hashable, Sendable {
   case roamed(slice: String, cluster: String, replica: String, endpoint: IPEndpoint)
   /// A handshake failed; the sentence says which side refused what.
   case handshakeFailed(slice: String, cluster: String, replica: String, reason: String)
+  /// Handshakes cannot be sent there (no route, MTU too small, a firewall): one clear line.
+  case unreachable(endpoint: IPEndpoint, reason: String)
   /// A slice of the plan cannot be served (no TUN device, no permission, ...): one clear line.
   case sliceFailed(slice: String, reason: String)
 }

@@ -42,7 +42,8 @@ public struct GatewayPlanFile: Hashable, Sendable {
     staticKey = Array(text.staticKey)
     plan = GatewayPlan(
       slices: try text.slices.map(Self.slice), peers: try text.peers.map(Self.peer),
-      services: try (text.services ?? []).map(Self.service), linkKbps: text.linkKbps ?? 0)
+      services: try (text.services ?? []).map(Self.service), linkKbps: text.linkKbps ?? 0,
+      relayKbps: text.relayKbps ?? 0)
   }
 
   /// What `init(json:)` reads.
@@ -52,6 +53,7 @@ public struct GatewayPlanFile: Hashable, Sendable {
     let text = Text(
       cluster: cluster, replica: replica, listen: listen.description, staticKey: Data(staticKey),
       linkKbps: plan.linkKbps > 0 ? plan.linkKbps : nil,
+      relayKbps: plan.relayKbps > 0 ? plan.relayKbps : nil,
       slices: plan.slices.map(Text.Slice.init), peers: plan.peers.map(Text.Peer.init),
       services: plan.services.isEmpty ? nil : plan.services.map(Text.Service.init))
     do {
@@ -70,7 +72,7 @@ public struct GatewayPlanFile: Hashable, Sendable {
       localBlocks: try text.localBlocks.map { text throws(GatewayError) in
         try parse("localBlocks", text) { IPPrefix($0) }
       },
-      mtu: text.mtu ?? 1420, qos: text.qos.map(Self.qos),
+      mtu: text.mtu ?? 1420, qos: text.qos.map(Self.qos), isShared: text.shared ?? false,
       identity: TunnelIdentity(
         certificate: Array(text.certificate), privateKey: Array(text.privateKey)))
   }
@@ -140,6 +142,7 @@ public struct GatewayPlanFile: Hashable, Sendable {
       var localBlocks: [String]
       var mtu: Int?
       var qos: QoS?
+      var shared: Bool?
       /// X.509 DER, and its private key.
       var certificate: Data
       var privateKey: Data
@@ -151,6 +154,7 @@ public struct GatewayPlanFile: Hashable, Sendable {
         localBlocks = config.localBlocks.map(\.description)
         mtu = config.mtu
         qos = config.qos.map(QoS.init)
+        shared = config.isShared ? true : nil
         certificate = Data(config.identity.certificate)
         privateKey = Data(config.identity.privateKey)
       }
@@ -213,6 +217,7 @@ public struct GatewayPlanFile: Hashable, Sendable {
     var listen: String
     var staticKey: Data
     var linkKbps: Int?
+    var relayKbps: Int?
     var slices: [Slice]
     var peers: [Peer]
     var services: [Service]?

@@ -14,5 +14,4 @@ protocol GatewayRunner: Sendable {
 extension Gateway: GatewayRunner {
   var latestStatus: GatewayStatus? { status() }
   var problem: String? { nil }
-  func look() {}
 }

@@ -15,6 +15,10 @@ struct GatewayState {
     var failure: String?
     /// What every path of the slice carries; less than what is configured, or that.
     var mtu: Int
+    /// A shared device gives this gateway flows: only while there is somebody to send them to.
+    var isAttached = true
+    /// Clusters whose tunnels answer.
+    var reached: Set<String> = []
   }
 
   var control: TunnelControl
@@ -29,6 +33,10 @@ struct GatewayState {
   private(set) var events: [GatewayEvent] = []
   /// Handshake datagrams that the core refused.
   private(set) var refused = TrafficCounters()
+  /// The local address that datagrams to an endpoint leave from.
+  private(set) var sources: [IPEndpoint: IPAddress] = [:]
+  /// Addresses that handshakes cannot be sent to, and why.
+  private var unreachable: [IPEndpoint: String] = [:]
 
   init(
     control: TunnelControl, port: TunnelPort, receive: ReceivePlane, transmit: TransmitPlane
@@ -72,9 +80,11 @@ struct GatewayState {
 
   private func tellTransmit() {
     let list = slices.values.compactMap { slice in
-      slice.device.map { device in
-        TransmitPlane.Device(
-          number: slice.number, mtu: slice.mtu, device: device, isShaped: isShaped(slice))
+      slice.device.flatMap { device in
+        !slice.isAttached
+          ? nil
+          : TransmitPlane.Device(
+            number: slice.number, mtu: slice.mtu, device: device, isShaped: isShaped(slice))
       }
     }
     transmit.setDevices(list.sorted { $0.number < $1.number })
@@ -112,6 +122,25 @@ struct GatewayState {
     tellTransmit()
   }
 
+  /// Another gateway of this machine may have paths that carry more: the narrowest counts.
+  func keepMTUs() {
+    for slice in slices.values {
+      guard slice.config.isShared, let device = slice.device, let mtu = device.mtu, mtu > slice.mtu
+      else { continue }
+      try? device.configure(slice.config, mtu: slice.mtu)
+    }
+  }
+
+  /// Takes flows of a shared device, or leaves them to the others.
+  private mutating func setAttached(_ name: String) {
+    guard var slice = slices[name], slice.config.isShared, let device = slice.device,
+      slice.isAttached != !slice.reached.isEmpty, device.setAttached(!slice.reached.isEmpty)
+    else { return }
+    slice.isAttached.toggle()
+    slices[name] = slice
+    tellTransmit()
+  }
+
   private mutating func setSlice(_ name: String, _ config: TunnelSliceConfig) {
     var slice: Slice
     if let known = slices[name] {
@@ -125,15 +154,22 @@ struct GatewayState {
       slice = Slice(config: config, device: nil, number: number, mtu: config.mtu)
     }
     do throws(GatewayError) {
-      if let device = slice.device, slice.config.device == config.device {
+      if let device = slice.device, slice.config.device == config.device,
+        slice.config.isShared == config.isShared
+      {
         if slice.config.mtu != config.mtu || slice.config.addresses != config.addresses {
           let isNarrowed = slice.mtu < slice.config.mtu
           slice.mtu = isNarrowed ? min(slice.mtu, config.mtu) : config.mtu
           try device.configure(config, mtu: slice.mtu)
         }
       } else {
-        slice.device = try TunnelDevice(config)
+        // Of the same name, it has to be let go of first.
+        slice.device = nil
+        let device = try TunnelDevice(config)
+        slice.device = device
         slice.mtu = config.mtu
+        slice.isAttached =
+          !config.isShared || !slice.reached.isEmpty || !device.setAttached(false)
       }
       slice.failure = nil
     } catch {
@@ -170,6 +206,14 @@ struct GatewayState {
     }
   }
 
+  /// Whether the far side sees this gateway elsewhere than it is; `nil` where that is not known.
+  func isTranslated(_ link: LinkStatus) -> Bool? {
+    guard let observed = link.observed, let endpoint = link.endpoint,
+      let source = sources[endpoint]
+    else { return nil }
+    return observed != IPEndpoint(source, port: port.local.port)
+  }
+
   /// By slice, why it is not served.
   var failures: [String: String] { slices.compactMapValues(\.failure) }
 
@@ -190,7 +234,7 @@ struct GatewayState {
   private mutating func perform(_ effect: TunnelEffect) {
     switch effect {
     case .send(let bytes, .address(let endpoint)):
-      port.send(bytes, to: endpoint)
+      note(sending: bytes.count, to: endpoint, port.send(bytes, to: endpoint))
     case .send(let bytes, .relay(let link, let addressee)):
       send { $0.relay(addressee.wrap(bytes), link) }
     case .sendMessage(let id, let bytes):
@@ -242,21 +286,41 @@ struct GatewayState {
     }
   }
 
-  private func open(_ opening: SessionOpening) {
+  private mutating func open(_ opening: SessionOpening) {
     let device = slices[opening.slice]?.number ?? 0
     receive.state.withLock { $0.table.open(opening, device: device) }
     transmit.state.withLock { $0.table.open(opening) }
     setTarget(opening.target, opening.id)
   }
 
-  private func setTarget(_ target: TunnelTarget, _ id: SessionID) {
+  private mutating func setTarget(_ target: TunnelTarget, _ id: SessionID) {
     var raw = starling_endpoint()
-    if case .address(let endpoint) = target { raw = port.raw(endpoint) }
+    if case .address(let endpoint) = target {
+      raw = port.raw(endpoint)
+      if sources.count >= TunnelLimits.sessions { sources = [:] }
+      sources[endpoint] = port.source(to: endpoint)
+    }
     receive.state.withLock { $0.setSource(raw, id) }
     transmit.state.withLock {
       $0.table.retarget(id, target)
       $0.setTarget(raw, id)
     }
+  }
+
+  /// Says once why an address cannot be sent to, and forgets it when it can.
+  private mutating func note(sending bytes: Int, to endpoint: IPEndpoint, _ code: Int32) {
+    guard code != 0 else {
+      unreachable[endpoint] = nil
+      return
+    }
+    let reason =
+      code == EMSGSIZE
+      ? "the network to \(endpoint) does not carry datagrams of \(bytes) bytes: its MTU is too small"
+      : "cannot send to \(endpoint): \(GatewayError.text(code))"
+    guard unreachable[endpoint] != reason else { return }
+    if unreachable.count >= TunnelLimits.links { unreachable = [:] }
+    unreachable[endpoint] = reason
+    events.append(.unreachable(endpoint: endpoint, reason: reason))
   }
 
   /// Sends what the plane seals, where it can.
@@ -271,6 +335,12 @@ struct GatewayState {
     switch event {
     case .reachability(let slice, let cluster, let reachable):
       events.append(.reachability(slice: slice, cluster: cluster, reachable: reachable))
+      if reachable {
+        slices[slice]?.reached.insert(cluster)
+      } else {
+        slices[slice]?.reached.remove(cluster)
+      }
+      setAttached(slice)
     case .established(let link):
       events.append(
         .established(slice: link.slice, cluster: link.cluster, replica: link.replica))

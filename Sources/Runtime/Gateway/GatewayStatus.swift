@@ -3,6 +3,8 @@ internal import Tunnel
 
 /// A gateway at one moment: what `starling status --tunnels`, the API and `/metrics` show.
 public struct GatewayStatus: Hashable, Sendable {
+  /// Which of its cluster's gateways it is.
+  public var replica = GatewayStatus.first
   /// The bound UDP address.
   public var listen: IPEndpoint
   public var tunnels: [TunnelStatus]
@@ -12,6 +14,9 @@ public struct GatewayStatus: Hashable, Sendable {
   public var queues: [QueueStatus]
   /// Services that had traffic.
   public var services: [ServiceTraffic]
+
+  /// A single gateway's name.
+  static let first = "0"
 }
 
 /// Packets dropped for one reason.
@@ -42,8 +47,10 @@ public struct TunnelStatus: Hashable, Sendable {
   public var endpoint: IPEndpoint?
   /// The cluster whose gateway hands everything on, where there is no direct path.
   public var relay: String?
-  /// Our own address as the far side sees it: another one than we know of is address translation.
+  /// Our own address as the far side sees it.
   public var observed: IPEndpoint?
+  /// That is another one than ours: there is address translation in front of us.
+  public var isTranslated: Bool?
   /// The TLS 1.3 suite, `TLS_AES_256_GCM_SHA384`; packets are sealed with its AES-256-GCM.
   public var cipher: String?
   public var epoch: UInt64?
@@ -89,7 +96,8 @@ extension DropCount {
 
 extension TunnelStatus {
   init(
-    _ link: LinkStatus, received: TrafficCounters, sent: TrafficCounters, localExpiry: Int64?
+    _ link: LinkStatus, received: TrafficCounters, sent: TrafficCounters, localExpiry: Int64?,
+    isTranslated: Bool?
   ) {
     slice = link.id.slice
     cluster = link.id.cluster
@@ -103,6 +111,7 @@ extension TunnelStatus {
     endpoint = link.endpoint
     relay = link.relay?.cluster
     observed = link.observed
+    self.isTranslated = isTranslated
     cipher = link.peer?.cipher
     epoch = link.epoch
     keyAge = link.keyAge

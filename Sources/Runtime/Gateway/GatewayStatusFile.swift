@@ -15,7 +15,8 @@ public enum GatewayStatusFile {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     let text = Text(
-      listen: status.listen.description, tunnels: status.tunnels.map(Text.Tunnel.init),
+      replica: status.replica, listen: status.listen.description,
+      tunnels: status.tunnels.map(Text.Tunnel.init),
       drops: counts(status.drops), queues: status.queues.map(Text.Queue.init),
       services: status.services.map(Text.Service.init), failures: failures)
     return (try? encoder.encode(text)).map { Array($0) } ?? Array("{}".utf8)
@@ -35,7 +36,8 @@ public enum GatewayStatusFile {
       throw .refused("the gateway's status: \"\(text.listen)\" is no address")
     }
     let status = GatewayStatus(
-      listen: listen, tunnels: text.tunnels.map(\.status), drops: list(text.drops),
+      replica: text.replica ?? GatewayStatus.first, listen: listen,
+      tunnels: text.tunnels.map(\.status), drops: list(text.drops),
       queues: text.queues.map(\.status), services: text.services.map(\.status))
     return (status, text.failures ?? [:])
   }
@@ -51,6 +53,7 @@ public enum GatewayStatusFile {
   fileprivate struct Text: Codable {
     /// For who reads it among other lines.
     var event: String? = "status"
+    var replica: String?
     var listen: String
     var tunnels: [Tunnel]
     var drops: [String: UInt64]
@@ -69,6 +72,7 @@ extension GatewayStatusFile.Text {
     var endpoint: String?
     var relay: String?
     var observed: String?
+    var translated: Bool?
     var cipher: String?
     var epoch: UInt64?
     var keyAge: Double?
@@ -100,6 +104,7 @@ extension GatewayStatusFile.Text {
       endpoint = status.endpoint?.description
       relay = status.relay
       observed = status.observed?.description
+      translated = status.isTranslated
       cipher = status.cipher
       epoch = status.epoch
       keyAge = status.keyAge?.milliseconds
@@ -135,7 +140,8 @@ extension GatewayStatusFile.Text {
         slice: slice, cluster: cluster, replica: replica,
         state: TunnelStatus.State(rawValue: state) ?? .waiting,
         endpoint: endpoint.flatMap { IPEndpoint($0) }, relay: relay,
-        observed: observed.flatMap { IPEndpoint($0) }, cipher: cipher, epoch: epoch,
+        observed: observed.flatMap { IPEndpoint($0) }, isTranslated: translated, cipher: cipher,
+        epoch: epoch,
         keyAge: Self.duration(keyAge.map { $0 * 1e6 }),
         roundTripTime: Self.duration(roundTripMicroseconds.map { $0 * 1e3 }),
         jitter: Self.duration(jitterMicroseconds.map { $0 * 1e3 }), loss: loss,

@@ -141,6 +141,7 @@ struct ReceiveState: ~Copyable {
       // Never a relayed packet again: that is no datagram here.
       take(UnsafeMutableRawBufferPointer(rebasing: content[RelayAddress.size...]), inner, &inputs)
     case .forward(let link):
+      guard table.mayForward(ticket, bytes: bytes.count, now: origin.now) else { return }
       if !forwards.append(bytes, link: link, trafficClass: origin.outer) {
         table.dropDelivered(.queueFull, link: link)
       }

@@ -3,7 +3,8 @@ internal import CLinux
 internal import Glibc
 internal import Tunnel
 
-/// The TUN device of one slice. It is there as long as this object is.
+/// The TUN device of one slice. It is there as long as this object is; a shared one as long as any
+/// gateway of this machine has it.
 final class TunnelDevice: Sendable {
   let name: String
   let descriptor: Int32
@@ -17,7 +18,7 @@ final class TunnelDevice: Sendable {
         "slice \(config.slice): MTU \(config.mtu) is not within 576 to \(GatewayLimits.largestMTU)")
     }
     var cutsUDP: Int32 = 0
-    let result = starling_tun_open(config.device, &cutsUDP)
+    let result = starling_tun_open(config.device, config.isShared ? 1 : 0, &cutsUDP)
     guard result >= 0 else {
       throw .refused(Self.explain(-result, config.device))
     }
@@ -29,6 +30,18 @@ final class TunnelDevice: Sendable {
 
   deinit {
     close(descriptor)
+  }
+
+  /// Takes part in a shared device: gets those flows that the kernel chooses. False where the kernel
+  /// refuses the change.
+  func setAttached(_ isAttached: Bool) -> Bool {
+    starling_tun_attach(descriptor, isAttached ? 1 : 0) >= 0
+  }
+
+  /// The MTU that somebody gave it last.
+  var mtu: Int? {
+    let mtu = starling_link_mtu(name)
+    return mtu > 0 ? Int(mtu) : nil
   }
 
   /// Brings addresses and MTU to what the configuration says; `mtu`: what the paths carry, if less.
@@ -55,6 +68,8 @@ final class TunnelDevice: Sendable {
     case EPERM, EACCES:
       "no permission to make the TUN device \(name): CAP_NET_ADMIN is needed"
     case EBUSY: "the TUN device \(name) is in use by another process"
+    case EINVAL where !name.isEmpty && name.utf8.count < 16:
+      "the TUN device \(name) is in use by another process, which shares it otherwise"
     case EINVAL: "\"\(name)\" is no name for a TUN device (1 to 15 bytes)"
     default: "cannot make the TUN device \(name): \(GatewayError.text(code))"
     }
@@ -102,9 +117,21 @@ final class TunnelPort: Sendable {
     return IPAddress(bytes: bytes.prefix(count)).map { IPEndpoint($0, port: port) }
   }
 
-  /// Sends one datagram of the control path; what cannot be sent is as good as lost.
-  func send(_ bytes: [UInt8], to endpoint: IPEndpoint) {
-    send(bytes, to: raw(endpoint))
+  /// The local address that datagrams to an endpoint leave from.
+  func source(to endpoint: IPEndpoint) -> IPAddress? {
+    if local.address.bytes.contains(where: { $0 != 0 }) { return local.address }
+    var remote = raw(endpoint)
+    var source = starling_endpoint()
+    guard starling_udp_source(&remote, isV6 ? 1 : 0, &source) >= 0 else { return nil }
+    return Self.endpoint(source)?.address
+  }
+
+  /// Sends one datagram of the control path; what cannot be sent is as good as lost. Gives 0, or an
+  /// error code that does not pass by itself.
+  func send(_ bytes: [UInt8], to endpoint: IPEndpoint) -> Int32 {
+    var target = raw(endpoint)
+    let result = starling_udp_send(descriptor, bytes, bytes.count, &target)
+    return result < 0 && ![-EAGAIN, -ENOBUFS, -ENOMEM, -EINTR].contains(result) ? -result : 0
   }
 
   func send(_ bytes: [UInt8], to target: starling_endpoint) {

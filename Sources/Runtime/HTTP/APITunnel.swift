@@ -1,4 +1,4 @@
-/// One tunnel of `GET /v1/tunnels`, ascending by slice, cluster, replica.
+/// One tunnel of `GET /v1/tunnels`, ascending by slice, cluster, replica, gateway.
 public struct APITunnel: Codable, Hashable, Sendable {
   public enum State: String, Codable, Sendable {
     case waiting
@@ -11,6 +11,8 @@ public struct APITunnel: Codable, Hashable, Sendable {
   public var cluster: String
   public var replica: String
   public var state: State
+  /// Which gateway of this cluster has it.
+  public var gateway: String?
   /// The local and the remote UDP address.
   public var listen: String?
   public var endpoint: String?
@@ -18,6 +20,8 @@ public struct APITunnel: Codable, Hashable, Sendable {
   public var relay: String?
   /// Our own address as the far side sees it.
   public var observed: String?
+  /// That is another one than ours: there is address translation in front of us.
+  public var isTranslated: Bool?
   /// The largest datagram that the path carries, without UDP and IP headers.
   public var pathSize: Int?
   /// Handshake and data cipher.
@@ -45,8 +49,10 @@ public struct APITunnel: Codable, Hashable, Sendable {
   public var lastError: String?
 
   public init(
-    slice: String, cluster: String, replica: String, state: State, listen: String? = nil,
-    endpoint: String? = nil, relay: String? = nil, observed: String? = nil, pathSize: Int? = nil,
+    slice: String, cluster: String, replica: String, state: State, gateway: String? = nil,
+    listen: String? = nil,
+    endpoint: String? = nil, relay: String? = nil, observed: String? = nil,
+    isTranslated: Bool? = nil, pathSize: Int? = nil,
     cipher: String? = nil, epoch: UInt64? = nil,
     keyAgeMilliseconds: UInt64? = nil, sessionAgeMilliseconds: UInt64? = nil,
     roundTripMilliseconds: Double? = nil, jitterMilliseconds: Double? = nil, loss: Double? = nil,
@@ -60,10 +66,12 @@ public struct APITunnel: Codable, Hashable, Sendable {
     self.cluster = cluster
     self.replica = replica
     self.state = state
+    self.gateway = gateway
     self.listen = listen
     self.endpoint = endpoint
     self.relay = relay
     self.observed = observed
+    self.isTranslated = isTranslated
     self.pathSize = pathSize
     self.cipher = cipher
     self.epoch = epoch

@@ -49,14 +49,18 @@ extension PeerHost {
     _ = try joinedEngine()
     guard let platform = current?.platform else { return [] }
     let waiting = platform.latest?.waiting ?? []
-    let status = platform.gatewayStatus
-    let live = status?.tunnels.map { APITunnel($0, listen: "\(status?.listen.description ?? "")") }
+    let live = platform.gatewayStatuses.flatMap { status in
+      status.tunnels.map {
+        APITunnel($0, gateway: status.replica, listen: status.listen.description)
+      }
+    }
     let missing = waiting.map {
       APITunnel(
         slice: $0.slice, cluster: $0.cluster, replica: "", state: .waiting, lastError: $0.reason)
     }
-    return ((live ?? []) + missing).sorted {
-      ($0.slice, $0.cluster, $0.replica) < ($1.slice, $1.cluster, $1.replica)
+    return (live + missing).sorted {
+      ($0.slice, $0.cluster, $0.replica, $0.gateway ?? "")
+        < ($1.slice, $1.cluster, $1.replica, $1.gateway ?? "")
     }
   }
 }
@@ -123,7 +127,7 @@ extension APISliceMember {
     self.init(
       cluster: member.cluster, block: member.blockIndex,
       blockCIDR: member.block.map { "\($0)" }, namespaces: member.namespaces,
-      endpoints: member.gateway?.endpoints.map { "\($0)" } ?? [], state: state,
+      endpoints: member.gateways.flatMap { $0.endpoints.map { "\($0)" } }, state: state,
       detail: problem?.message ?? "")
   }
 }
@@ -174,7 +178,7 @@ extension APIService {
 }
 
 extension APITunnel {
-  init(_ tunnel: TunnelStatus, listen: String) {
+  init(_ tunnel: TunnelStatus, gateway: String, listen: String) {
     func milliseconds(_ duration: Duration?) -> UInt64? {
       duration.map { UInt64(max(0, $0.milliseconds)) }
     }
@@ -190,8 +194,9 @@ extension APITunnel {
       }
     self.init(
       slice: tunnel.slice, cluster: tunnel.cluster, replica: tunnel.replica, state: state,
-      listen: listen, endpoint: tunnel.endpoint.map { "\($0)" }, relay: tunnel.relay,
-      observed: tunnel.observed.map { "\($0)" }, pathSize: tunnel.pathSize, cipher: tunnel.cipher,
+      gateway: gateway, listen: listen, endpoint: tunnel.endpoint.map { "\($0)" },
+      relay: tunnel.relay, observed: tunnel.observed.map { "\($0)" },
+      isTranslated: tunnel.isTranslated, pathSize: tunnel.pathSize, cipher: tunnel.cipher,
       epoch: tunnel.epoch, keyAgeMilliseconds: milliseconds(tunnel.keyAge),
       sessionAgeMilliseconds: milliseconds(tunnel.sessionAge),
       roundTripMilliseconds: tunnel.roundTripTime?.milliseconds,

@@ -51,6 +51,11 @@ extension PeerHost: PeerService {
           title: "No gateway tunnel", detail: problem,
           fix: "The rest of the peer keeps working; mend it and restart starlingd."))
     }
+    out.warnings += (joined.platform?.lostGateways ?? []).map {
+      APIWarning(
+        title: "A gateway is away", detail: $0,
+        fix: "The others carry its traffic meanwhile; start it again.")
+    }
     out.warnings += figures.alarms.map {
       APIWarning(title: "Trust", detail: $0, fix: "See: starling conflicts")
     }

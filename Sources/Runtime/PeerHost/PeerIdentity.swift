@@ -10,8 +10,6 @@ struct PeerIdentity: Sendable {
   var cluster: String
   var key: SigningKey
   var authority: ClusterCA
-  /// Static X25519 key of the cluster's gateway, 32 bytes.
-  var gatewayKey: [UInt8]
 
   static let genesisKey = "genesis"
   static let clusterKey = "cluster"
@@ -36,18 +34,19 @@ struct PeerIdentity: Sendable {
   private static func make(
     genesis: Genesis, cluster: String, in store: ChangesetStore, now: Now
   ) throws -> PeerIdentity {
-    let gatewayKey: [UInt8]
-    if let known = try store.value(StoreMeta.gatewayKey), known.count == 32 {
-      gatewayKey = known
-    } else {
-      gatewayKey = Sodium.randomBytes(32)
-      try store.setValue(gatewayKey, for: StoreMeta.gatewayKey)
-    }
     return PeerIdentity(
       genesis: genesis, cluster: cluster, key: try key(in: store.directory),
       authority: try ClusterCA.openOrCreate(
-        directory: store.directory, cluster: cluster, clusterSet: genesis.id, now: now),
-      gatewayKey: gatewayKey)
+        directory: store.directory, cluster: cluster, clusterSet: genesis.id, now: now))
+  }
+
+  /// The static X25519 key of a gateway of this cluster, 32 bytes.
+  static func gatewayKey(_ index: Int, in store: ChangesetStore) throws(StorageError) -> [UInt8] {
+    let name = StoreMeta.gatewayKey(index)
+    if let known = try store.value(name), known.count == 32 { return known }
+    let key = Sodium.randomBytes(32)
+    try store.setValue(key, for: name)
+    return key
   }
 
   /// Enrols this peer by a token: writes the genesis, the grants above the token and the enrolment of

@@ -6,9 +6,17 @@ protocol Platform: Sendable {
   var latest: PlatformPlan? { get }
   /// By slice, the clusters that can be reached; `nil`: membership decides.
   var reachableClusters: [String: Set<String>]? { get }
-  var gatewayStatus: GatewayStatus? { get }
+  /// One for each gateway of the cluster that says how it is, ascending by replica.
+  var gatewayStatuses: [GatewayStatus] { get }
   /// Why there is no tunnel.
   var gatewayProblem: String? { get }
+  /// Why some of several gateways carry nothing.
+  var lostGateways: [String] { get }
 
   func stop() async
+}
+
+extension Platform {
+  var gatewayStatuses: [GatewayStatus] { [] }
+  var lostGateways: [String] { [] }
 }

@@ -19,6 +19,15 @@ struct PlatformPlan: Sendable {
   var authorities: [String: [UInt8]]
 }
 
+/// A gateway that this cluster runs.
+struct LocalGateway: Sendable {
+  var replica: String
+  /// Where it is reached from outside.
+  var endpoints: [IPEndpoint]
+  /// Static X25519 public key.
+  var key: [UInt8]
+}
+
 /// What planning remembers between passes.
 struct PlatformMemory: Sendable {
   var view = ClustersetView()
@@ -42,9 +51,9 @@ struct PlatformMemory: Sendable {
   }
 
   /// - Parameters:
-  ///   - endpoints: where this cluster's gateway is reached from outside; empty: no gateway.
+  ///   - gateways: of this cluster; empty: none can be made here.
   mutating func plan(
-    _ peer: Peer, endpoints: [IPEndpoint], gatewayKey: [UInt8], servers: [IPAddress], now: Now
+    _ peer: Peer, gateways: [LocalGateway], servers: [IPAddress], now: Now
   ) -> PlatformPlan {
     let cluster = peer.configuration.cluster
     let source = StateRegisters(state: peer.state)
@@ -55,18 +64,7 @@ struct PlatformMemory: Sendable {
     let nodes = NodeRouteReconciler.desired(
       view, cluster: cluster, local: local, endpoints: exports.endpoints,
       allocators: &allocators)
-    var writes = exports.writes
-    if !endpoints.isEmpty {
-      for slice in view.slices(of: cluster) {
-        let isHidden = slice.member(cluster)?.gatewaySettings.type == .relay
-        if let write = GatewayReconciler.publication(
-          slice, cluster: cluster, endpoints: isHidden ? [] : endpoints, key: gatewayKey,
-          now: now.wallMilliseconds)
-        {
-          writes.append(write)
-        }
-      }
-    }
+    let writes = exports.writes + publications(gateways, cluster: cluster, now: now)
     let (gateway, waiting) = GatewayReconciler.desired(view, cluster: cluster)
     serial &+= 1
     return PlatformPlan(
@@ -76,6 +74,24 @@ struct PlatformMemory: Sendable {
       refusals: exports.refusals,
       reachability: reachability(peer, cluster: cluster),
       authorities: view.clusters.compactMapValues { $0.info?.certificateAuthority })
+  }
+
+  /// What this cluster says of its gateways.
+  private func publications(
+    _ gateways: [LocalGateway], cluster: String, now: Now
+  ) -> [RegisterWrite] {
+    guard !gateways.isEmpty else { return [] }
+    return view.slices(of: cluster).flatMap { slice in
+      let isHidden = slice.member(cluster)?.gatewaySettings.type == .relay
+      let writes = gateways.compactMap {
+        GatewayReconciler.publication(
+          slice, cluster: cluster, endpoints: isHidden ? [] : $0.endpoints, key: $0.key,
+          replica: $0.replica, now: now.wallMilliseconds)
+      }
+      return writes
+        + GatewayReconciler.withdrawals(
+          slice, cluster: cluster, keeping: Set(gateways.map(\.replica)))
+    }
   }
 
   /// Reads what changed since the last time.

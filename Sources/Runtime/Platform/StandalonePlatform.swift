@@ -14,29 +14,25 @@ internal import Synchronization
 /// other peer.
 final class StandalonePlatform: Platform {
   private let configuration: DaemonConfiguration
-  private let identity: PeerIdentity
   private let engine: PeerEngine
   private let store: ChangesetStore
   private let registry: MetricsRegistry
   private let logger: Logger
   private let loop: any EventLoop
+  private let gateways: StandaloneGateways
   let dns: DNSServer
   private let state = Mutex(State())
 
   private struct State {
     var memory = PlatformMemory()
     var file: ServicesFile?
-    var gateway: (any GatewayRunner)?
-    var gatewayProblem: String?
-    var leaves: [String: Leaf] = [:]
-    var leavesAt: UInt64?
     var rules = RuleLoader()
     /// How the kernel lists them, as long as nobody else changes them.
     var listing: String?
     var areRulesLost = false
     /// Slices that could not be served, as last told to the peer.
     var failing: [String: String] = [:]
-    /// By slice, why the gateway does not serve it.
+    /// By slice, why no gateway serves it.
     var gatewayRefusals: [String: String] = [:]
     var allocations = ""
     var latest: PlatformPlan?
@@ -46,31 +42,25 @@ final class StandalonePlatform: Platform {
     var timers: [RepeatedTask] = []
   }
 
-  private struct Leaf {
-    var identity: TunnelIdentity
-    var observed: CertificateReconciler.Leaf
-  }
-
   /// How often the services file is looked at. A look is one `stat`.
   static let pollInterval = TimeAmount.milliseconds(100)
   /// How often packet rules are compared with what was loaded: a firewall that is restarted may have
   /// flushed them.
   static let checkInterval = TimeAmount.seconds(5)
-  static let replica = "0"
-  static let innerMTU = 1420
 
   init(
     configuration: DaemonConfiguration, identity: PeerIdentity, engine: PeerEngine,
     store: ChangesetStore, registry: MetricsRegistry, loop: any EventLoop, logger: Logger
   ) {
     self.configuration = configuration
-    self.identity = identity
     self.engine = engine
     self.store = store
     self.registry = registry
     self.loop = loop
     self.logger = logger
     dns = DNSServer(on: loop)
+    gateways = StandaloneGateways(
+      configuration: configuration, identity: identity, store: store, loop: loop, logger: logger)
   }
 
   func start() async throws {
@@ -80,7 +70,7 @@ final class StandalonePlatform: Platform {
       $0.file = configuration.standalone.services.map(ServicesFile.init)
     }
     try await dns.start(configuration.standalone.dnsListen)
-    openGateway()
+    gateways.open { [weak self] in self?.wake() }
     engine.observe { [weak self] change in
       guard let self else { return }
       if case .registers(let names) = change {
@@ -102,14 +92,12 @@ final class StandalonePlatform: Platform {
   }
 
   func stop() async {
-    let gateway = state.withLock { state in
+    state.withLock { state in
       state.isStopped = true
       for timer in state.timers { timer.cancel() }
-      defer { state.gateway = nil }
-      return state.gateway
     }
     await dns.stop()
-    gateway?.stop()
+    gateways.stop()
     if state.withLock({ !$0.rules.inForce.isEmpty }) {
       _ = try? await CommandRunner.run("nft", ["-f", "-"], input: NodeRules.removal)
     }
@@ -117,11 +105,9 @@ final class StandalonePlatform: Platform {
 
   /// What was planned last.
   var latest: PlatformPlan? { state.withLock { $0.latest } }
-  var gatewayStatus: GatewayStatus? { state.withLock { $0.gateway }?.latestStatus }
-  var gatewayProblem: String? {
-    let (gateway, problem) = state.withLock { ($0.gateway, $0.gatewayProblem) }
-    return problem ?? gateway?.problem
-  }
+  var gatewayStatuses: [GatewayStatus] { gateways.statuses }
+  var gatewayProblem: String? { gateways.problem }
+  var lostGateways: [String] { gateways.lost }
 
   // MARK: What asks for a pass
 
@@ -141,38 +127,7 @@ final class StandalonePlatform: Platform {
       logger.error("services stay as they were", metadata: ["why": "\(problem)"])
     }
     if isChanged { wake() }
-    state.withLock { $0.gateway }?.look()
-  }
-
-  private func gatewayEvent(_ event: GatewayEvent) {
-    switch event {
-    case .reachability(let slice, let cluster, let isReachable):
-      logger.notice(
-        isReachable ? "tunnel up" : "tunnel down",
-        metadata: ["slice": "\(slice)", "cluster": "\(cluster)"])
-      state.withLock {
-        let link = PlatformMemory.SliceLink(slice: slice, cluster: cluster)
-        if isReachable {
-          $0.memory.reachable.insert(link)
-        } else {
-          $0.memory.reachable.remove(link)
-        }
-      }
-      wake()
-    case .established(let slice, let cluster, _):
-      logger.info(
-        "tunnel established", metadata: ["slice": "\(slice)", "cluster": "\(cluster)"])
-    case .roamed(let slice, let cluster, _, let endpoint):
-      logger.notice(
-        "the far gateway is at another address",
-        metadata: ["slice": "\(slice)", "cluster": "\(cluster)", "address": "\(endpoint)"])
-    case .handshakeFailed(let slice, let cluster, _, let reason):
-      logger.warning(
-        "tunnel handshake failed",
-        metadata: ["slice": "\(slice)", "cluster": "\(cluster)", "why": "\(reason)"])
-    case .sliceFailed(let slice, let reason):
-      logger.error("slice not served", metadata: ["slice": "\(slice)", "why": "\(reason)"])
-    }
+    gateways.look()
   }
 
   private func wake() {
@@ -201,20 +156,19 @@ final class StandalonePlatform: Platform {
   // MARK: One pass
 
   private func pass() async {
-    let endpoints = advertisedGateway
-    let gatewayKey = Gateway.publicKey(of: identity.gatewayKey) ?? []
+    let (published, reachable) = (gateways.published, gateways.reachable)
     let servers = configuration.standalone.dnsListen.map(\.address)
     guard
       let plan = try? await engine.read({ peer in
         self.state.withLock {
-          $0.memory.plan(
-            peer, endpoints: endpoints, gatewayKey: gatewayKey, servers: servers,
-            now: WallClock.now)
+          $0.memory.reachable = reachable
+          return $0.memory.plan(peer, gateways: published, servers: servers, now: WallClock.now)
         }
       })
     else { return }
     keepAllocations()
-    applyGateway(plan)
+    let refusals = gateways.apply(plan)
+    state.withLock { $0.gatewayRefusals = refusals }
     await loadRules(plan.nodes)
     reportFailures()
     dns.serve(plan.names)
@@ -239,116 +193,6 @@ final class StandalonePlatform: Platform {
       try store.setValue(Array(text.utf8), for: AllocationStore.name)
     } catch {
       logger.error("addresses may change at a restart", metadata: ["why": "\(error)"])
-    }
-  }
-
-  // MARK: Gateway
-
-  private var advertisedGateway: [IPEndpoint] {
-    guard state.withLock({ $0.gateway != nil }) else { return [] }
-    if !configuration.gateway.advertise.isEmpty { return configuration.gateway.advertise }
-    guard let listen = configuration.gateway.listen else { return [] }
-    let gossip = configuration.advertise.compactMap { IPEndpoint($0) }
-    return gossip.isEmpty
-      ? ReachableAddresses.of(listen) : gossip.map { IPEndpoint($0.address, port: listen.port) }
-  }
-
-  private func openGateway() {
-    guard let listen = configuration.gateway.listen else { return }
-    let gateway = GatewayConfiguration(
-      cluster: identity.cluster, replica: Self.replica, listen: listen,
-      staticKey: identity.gatewayKey, onEvent: { [weak self] in self?.gatewayEvent($0) })
-    do throws(GatewayError) {
-      let runner: any GatewayRunner =
-        if let path = configuration.gateway.planFile {
-          PlannedGateway(gateway, path: path)
-        } else {
-          try Gateway(gateway)
-        }
-      state.withLock { $0.gateway = runner }
-    } catch {
-      // The rest of the peer keeps working.
-      state.withLock { $0.gatewayProblem = "\(error)" }
-      logger.error("no gateway tunnel", metadata: ["why": "\(error)"])
-    }
-  }
-
-  private func applyGateway(_ plan: PlatformPlan) {
-    guard let gateway = state.withLock({ $0.gateway }) else { return }
-    rotateLeaves(plan)
-    var out = GatewayPlan(
-      services: TunnelServiceConfig.list(plan.view, devices: plan.gateway.devices),
-      linkKbps: configuration.gateway.linkKbps)
-    for device in plan.gateway.devices {
-      guard let leaf = state.withLock({ $0.leaves[device.slice]?.identity }) else { continue }
-      out.slices.append(
-        TunnelSliceConfig(
-          slice: device.slice, device: device.device,
-          addresses: [.init(device.address, prefixLength: device.cidr.length)],
-          localBlocks: [device.block], mtu: Self.innerMTU,
-          qos: TunnelQoS(device.qos), identity: leaf))
-    }
-    for tunnel in plan.gateway.tunnels {
-      let remote = SPIFFEIdentity(
-        clusterSet: identity.genesis.id, cluster: tunnel.cluster,
-        role: .gateway(slice: tunnel.slice, replica: tunnel.replica))
-      out.peers.append(
-        TunnelPeerConfig(
-          slice: tunnel.slice, cluster: tunnel.cluster, replica: tunnel.replica,
-          endpoints: tunnel.endpoints, staticKey: tunnel.key,
-          certificateAuthority: tunnel.certificateAuthority, spiffeURI: remote.uri,
-          remoteBlocks: [tunnel.block]))
-    }
-    let refusals = gateway.apply(out)
-    state.withLock { $0.gatewayRefusals = refusals }
-    if !refusals.isEmpty { wakeAgain() }
-  }
-
-  /// Leaves as the slices' rotations want them.
-  private func rotateLeaves(_ plan: PlatformPlan) {
-    let now = WallClock.now
-    let wanted = Dictionary(
-      plan.gateway.devices.map {
-        ($0.slice, plan.view.slices[$0.slice]?.rotation ?? SliceRotation())
-      }, uniquingKeysWith: { first, _ in first })
-    let leaves = CertificateReconciler.plan(
-      wanted: wanted, replicas: [Self.replica],
-      observed: state.withLock { $0.leaves.values.map(\.observed) }, now: now.wallMilliseconds)
-    for action in leaves.actions {
-      switch action {
-      case .forget(let slice, _): state.withLock { $0.leaves[slice] = nil }
-      case .issue(let slice, let replica, let lifetime):
-        issueLeaf(slice, replica, lifetime, now)
-      }
-    }
-    guard let next = leaves.nextMilliseconds, state.withLock({ $0.leavesAt != next }) else {
-      return
-    }
-    state.withLock { $0.leavesAt = next }
-    let wait = next > now.wallMilliseconds ? next - now.wallMilliseconds : 0
-    loop.scheduleTask(in: .milliseconds(Int64(clamping: max(wait, 1_000)))) { [weak self] in
-      self?.wake()
-    }
-  }
-
-  private func issueLeaf(_ slice: String, _ replica: String, _ lifetime: Int64, _ now: Now) {
-    do throws(ClusterCAError) {
-      let issued = try identity.authority.issue(
-        SPIFFEIdentity(
-          clusterSet: identity.genesis.id, cluster: identity.cluster,
-          role: .gateway(slice: slice, replica: replica)),
-        for: .milliseconds(lifetime), now: now)
-      let leaf = Leaf(
-        identity: TunnelIdentity(
-          certificate: issued.certificate, privateKey: issued.privateKey),
-        observed: CertificateReconciler.Leaf(
-          slice: slice, replica: replica, issuedMilliseconds: now.wallMilliseconds,
-          expiresMilliseconds: now.wallMilliseconds + UInt64(clamping: lifetime)))
-      state.withLock { $0.leaves[slice] = leaf }
-      logger.info("new gateway certificate", metadata: ["slice": "\(slice)"])
-    } catch {
-      logger.error("no gateway certificate", metadata: ["slice": "\(slice)", "why": "\(error)"])
-      wakeAgain()
     }
   }
 
@@ -435,7 +279,7 @@ final class StandalonePlatform: Platform {
           labels: ["outcome": outcome]
         ).raise(to: count)
       }
-      if let status = self.gatewayStatus { TunnelMetrics.set(status, in: registry) }
+      for status in self.gateways.statuses { TunnelMetrics.set(status, in: registry) }
     }
   }
 }
@@ -459,8 +303,6 @@ enum Sysctl {
 extension StandalonePlatform {
   /// By slice, the clusters whose tunnel answers.
   var reachableClusters: [String: Set<String>]? {
-    state.withLock { state in
-      state.memory.reachable.reduce(into: [:]) { $0[$1.slice, default: []].insert($1.cluster) }
-    }
+    gateways.reachable.reduce(into: [:]) { $0[$1.slice, default: []].insert($1.cluster) }
   }
 }

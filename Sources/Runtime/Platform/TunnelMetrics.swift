@@ -5,7 +5,8 @@ enum TunnelMetrics {
   static func set(_ status: GatewayStatus, in registry: MetricsRegistry) {
     for tunnel in status.tunnels {
       let labels: KeyValuePairs = [
-        "slice": tunnel.slice, "cluster": tunnel.cluster, "replica": tunnel.replica,
+        "gateway": status.replica, "slice": tunnel.slice, "cluster": tunnel.cluster,
+        "replica": tunnel.replica,
       ]
       func count(_ name: String, _ help: String, _ value: UInt64) {
         registry.counter("starling_tunnel_\(name)", help: help, labels: labels).raise(to: value)
@@ -37,13 +38,18 @@ enum TunnelMetrics {
       show(
         "certificate_expiry_timestamp_seconds", "End of the local leaf.",
         tunnel.localCertificateExpiry.map(Double.init))
-      for kind in tunnel.classes { setClass(kind, of: tunnel, in: registry) }
+      show(
+        "translated", "1 where there is address translation in front of the gateway.",
+        tunnel.isTranslated.map { $0 ? 1 : 0 })
+      for kind in tunnel.classes {
+        setClass(kind, of: tunnel, gateway: status.replica, in: registry)
+      }
       for drop in tunnel.drops {
         registry.counter(
           "starling_tunnel_dropped_packets_total", help: "Packets dropped, by reason.",
           labels: [
-            "slice": tunnel.slice, "cluster": tunnel.cluster, "replica": tunnel.replica,
-            "reason": drop.reason,
+            "gateway": status.replica, "slice": tunnel.slice, "cluster": tunnel.cluster,
+            "replica": tunnel.replica, "reason": drop.reason,
           ]
         ).raise(to: drop.packets)
       }
@@ -51,23 +57,25 @@ enum TunnelMetrics {
     for drop in status.drops {
       registry.counter(
         "starling_gateway_dropped_datagrams_total", help: "Datagrams of no tunnel, by reason.",
-        labels: ["reason": drop.reason]
+        labels: ["gateway": status.replica, "reason": drop.reason]
       ).raise(to: drop.packets)
     }
-    for queue in status.queues { setQueue(queue, in: registry) }
-    for service in status.services { setService(service, in: registry) }
+    for queue in status.queues { setQueue(queue, gateway: status.replica, in: registry) }
+    for service in status.services {
+      setService(service, gateway: status.replica, in: registry)
+    }
   }
 
   private static func setClass(
-    _ kind: ClassTraffic, of tunnel: TunnelStatus, in registry: MetricsRegistry
+    _ kind: ClassTraffic, of tunnel: TunnelStatus, gateway: String, in registry: MetricsRegistry
   ) {
     guard kind.figures.sentPackets > 0 || kind.figures.receivedPackets > 0 else { return }
     func count(_ name: String, _ help: String, _ value: UInt64) {
       registry.counter(
         "starling_tunnel_class_\(name)", help: help,
         labels: [
-          "slice": tunnel.slice, "cluster": tunnel.cluster, "replica": tunnel.replica,
-          "class": kind.name,
+          "gateway": gateway, "slice": tunnel.slice, "cluster": tunnel.cluster,
+          "replica": tunnel.replica, "class": kind.name,
         ]
       ).raise(to: value)
     }
@@ -78,12 +86,16 @@ enum TunnelMetrics {
     count("received_bytes_total", "Inner bytes received, by class.", kind.figures.receivedBytes)
   }
 
-  private static func setQueue(_ queue: QueueStatus, in registry: MetricsRegistry) {
+  private static func setQueue(
+    _ queue: QueueStatus, gateway: String, in registry: MetricsRegistry
+  ) {
     func drop(_ reason: String, _ packets: UInt64) {
       registry.counter(
         "starling_tunnel_shaping_dropped_packets_total",
         help: "Packets dropped since their slice may send no more, by reason.",
-        labels: ["slice": queue.slice, "class": queue.className, "reason": reason]
+        labels: [
+          "gateway": gateway, "slice": queue.slice, "class": queue.className, "reason": reason,
+        ]
       ).raise(to: packets)
     }
     drop("queue_limit", queue.refusedPackets)
@@ -92,18 +104,20 @@ enum TunnelMetrics {
     registry.counter(
       "starling_tunnel_shaping_marked_packets_total",
       help: "Packets marked as congested (ECN) since their slice may send no more.",
-      labels: ["slice": queue.slice, "class": queue.className]
+      labels: ["gateway": gateway, "slice": queue.slice, "class": queue.className]
     ).raise(to: queue.markedPackets)
     registry.gauge(
       "starling_tunnel_shaping_queue_bytes", help: "Bytes that wait for their slice's rate.",
-      labels: ["slice": queue.slice, "class": queue.className]
+      labels: ["gateway": gateway, "slice": queue.slice, "class": queue.className]
     ).set(Double(queue.bytes))
   }
 
-  private static func setService(_ service: ServiceTraffic, in registry: MetricsRegistry) {
+  private static func setService(
+    _ service: ServiceTraffic, gateway: String, in registry: MetricsRegistry
+  ) {
     let labels: KeyValuePairs = [
-      "slice": service.slice, "cluster": service.cluster, "exporter": service.exporter,
-      "namespace": service.namespace, "service": service.name,
+      "gateway": gateway, "slice": service.slice, "cluster": service.cluster,
+      "exporter": service.exporter, "namespace": service.namespace, "service": service.name,
     ]
     func count(_ name: String, _ help: String, _ value: UInt64) {
       registry.counter("starling_service_\(name)", help: help, labels: labels).raise(to: value)

@@ -53,10 +53,14 @@ extension ChangesetStore {
 enum StoreMeta {
   static let bootEpoch = "boot-epoch"
   static let restored = "restored"
-  /// The static X25519 key of the cluster's gateway; another is made where there is none.
-  static let gatewayKey = "gateway-key"
+  /// The static X25519 keys of the cluster's gateways; another is made where there is none.
+  static func gatewayKey(_ index: Int) -> String {
+    index == 0 ? "gateway-key" : "gateway-key-\(index)"
+  }
+  /// Gateways of one cluster.
+  static let gatewayLimit = 16
   /// What a backup leaves out.
-  static let secrets = [gatewayKey]
+  static let secrets = (0..<gatewayLimit).map(gatewayKey)
 
   static func get(_ key: String, _ database: Database) throws -> [UInt8]? {
     try Data.fetchOne(database, sql: "SELECT value FROM meta WHERE key = ?", arguments: [key])

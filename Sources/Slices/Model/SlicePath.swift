@@ -5,7 +5,8 @@ public enum SlicePath: Hashable, Sendable {
   case slice(String)
   case section(String, Section)
   case member(slice: String, cluster: String)
-  case gateway(slice: String, cluster: String)
+  /// The first gateway's register is the cluster's own name, as in releases that knew one only.
+  case gateway(slice: String, cluster: String, replica: String = GatewayRecord.first)
   case export(slice: String, cluster: String, service: ServiceName)
   case exportShard(slice: String, cluster: String, service: ServiceName, shard: Int)
 
@@ -28,6 +29,10 @@ public enum SlicePath: Hashable, Sendable {
       self = .member(slice: parts[1], cluster: parts[3])
     case ("slice", 4) where parts[2] == "gateway":
       self = .gateway(slice: parts[1], cluster: parts[3])
+    case ("slice", 5) where parts[2] == "gateway":
+      // One gateway, one register.
+      guard parts[4] != GatewayRecord.first else { return nil }
+      self = .gateway(slice: parts[1], cluster: parts[3], replica: parts[4])
     case ("slice", 6) where parts[2] == "export":
       self = .export(
         slice: parts[1], cluster: parts[3],
@@ -48,7 +53,8 @@ public enum SlicePath: Hashable, Sendable {
     case .slice(let slice): "slice/\(slice)"
     case .section(let slice, let section): "slice/\(slice)/\(section.rawValue)"
     case .member(let slice, let cluster): "slice/\(slice)/member/\(cluster)"
-    case .gateway(let slice, let cluster): "slice/\(slice)/gateway/\(cluster)"
+    case .gateway(let slice, let cluster, let replica):
+      "slice/\(slice)/gateway/\(cluster)" + (replica == GatewayRecord.first ? "" : "/\(replica)")
     case .export(let slice, let cluster, let service):
       "slice/\(slice)/export/\(cluster)/\(service)"
     case .exportShard(let slice, let cluster, let service, let shard):
@@ -60,8 +66,8 @@ public enum SlicePath: Hashable, Sendable {
   public var slice: String? {
     switch self {
     case .cluster, .clusterInfo: nil
-    case .slice(let slice), .section(let slice, _), .member(let slice, _), .gateway(let slice, _),
-      .export(let slice, _, _), .exportShard(let slice, _, _, _):
+    case .slice(let slice), .section(let slice, _), .member(let slice, _),
+      .gateway(let slice, _, _), .export(let slice, _, _), .exportShard(let slice, _, _, _):
       slice
     }
   }

@@ -6,8 +6,8 @@ struct CurrentSlice {
   var name: String
   var network: (value: Value, section: SliceNetwork?)?
   var members: [String: (value: Value, section: SliceMember?)] = [:]
-  /// Blocks that gateways say they use, by cluster.
-  var blocksInUse: [String: Int] = [:]
+  /// Blocks that gateways say they use.
+  var blocksInUse: Set<Int> = []
   var exportCount = 0
 
   init(_ name: String, in source: some RegisterSource) {
@@ -24,10 +24,10 @@ struct CurrentSlice {
       members[cluster] = (value, member)
     }
     for path in source.paths(withPrefix: "slice/\(name)/gateway/", in: .slice(name)) {
-      guard case .gateway(_, let cluster) = SlicePath(path),
+      guard case .gateway = SlicePath(path),
         let block = source.value(path, in: .slice(name))?["block"]?.integer
       else { continue }
-      blocksInUse[cluster] = Int(block)
+      blocksInUse.insert(Int(block))
     }
     exportCount = source.paths(withPrefix: "slice/\(name)/export/", in: .slice(name)).count
   }

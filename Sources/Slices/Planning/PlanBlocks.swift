@@ -62,6 +62,6 @@ struct PlanBlocks {
   /// Blocks of members that leave or move, and those that gateways say they use: traffic may still
   /// flow there, so they are taken last.
   private func lingeringBlocks() -> Set<Int> {
-    Set(current.blocksInUse.values).union(current.validMembers.compactMap(\.block))
+    current.blocksInUse.union(current.validMembers.compactMap(\.block))
   }
 }

@@ -68,7 +68,7 @@ public struct GatewayTunnel: Hashable, Sendable {
 public struct GatewayState: Hashable, Sendable {
   /// Ascending by slice.
   public var devices: [GatewayDevice]
-  /// Ascending by slice, then cluster.
+  /// Ascending by slice, cluster, replica.
   public var tunnels: [GatewayTunnel]
 
   public init(devices: [GatewayDevice] = [], tunnels: [GatewayTunnel] = []) {
@@ -78,7 +78,7 @@ public struct GatewayState: Hashable, Sendable {
 }
 
 public enum GatewayAction: Hashable, Sendable {
-  case closeTunnel(slice: String, cluster: String)
+  case closeTunnel(slice: String, cluster: String, replica: String)
   case closeDevice(slice: String)
   case openDevice(GatewayDevice)
   /// Also for a tunnel that is open and has other endpoints, keys or a block now.
@@ -110,10 +110,12 @@ public enum GatewayReconciler {
       let relayed = slice.relayedNeighbours(of: cluster)
       let neighbours = (slice.neighbours(of: cluster) + relayed).sorted { $0.cluster < $1.cluster }
       for neighbour in neighbours {
-        switch tunnel(to: neighbour, in: slice.name, view) {
-        case .success(var tunnel):
-          if relayed.contains(where: { $0.cluster == neighbour.cluster }) { tunnel.endpoints = [] }
-          state.tunnels.append(tunnel)
+        switch tunnels(to: neighbour, in: slice.name, view) {
+        case .success(var tunnels):
+          if relayed.contains(where: { $0.cluster == neighbour.cluster }) {
+            for index in tunnels.indices { tunnels[index].endpoints = [] }
+          }
+          state.tunnels += tunnels
         case .failure(let reason):
           waiting.append(
             Waiting(slice: slice.name, cluster: neighbour.cluster, reason: reason.text))
@@ -127,24 +129,27 @@ public enum GatewayReconciler {
     var text: String
   }
 
-  private static func tunnel(
+  /// One to each gateway of a member; a flow takes one that answers.
+  private static func tunnels(
     to member: MemberView, in slice: String, _ view: ClustersetView
-  ) -> Result<GatewayTunnel, NotYet> {
+  ) -> Result<[GatewayTunnel], NotYet> {
     guard let info = view.clusters[member.cluster]?.info, !info.certificateAuthority.isEmpty else {
       return .failure(NotYet(text: "\(member.cluster) has not joined yet"))
     }
     guard let gateway = member.gateway else {
       return .failure(NotYet(text: "\(member.cluster) has published no gateway yet"))
     }
-    guard let block = member.block, gateway.block == member.blockIndex else {
+    let gateways = member.gateways.filter { $0.block == member.blockIndex }
+    guard let block = member.block, !gateways.isEmpty else {
       return .failure(
         NotYet(text: "\(member.cluster) still uses block \(gateway.block), not the one it has"))
     }
     return .success(
-      GatewayTunnel(
-        slice: slice, cluster: member.cluster, replica: gateway.replica,
-        endpoints: gateway.endpoints, key: gateway.key,
-        certificateAuthority: info.certificateAuthority, block: block))
+      gateways.map {
+        GatewayTunnel(
+          slice: slice, cluster: member.cluster, replica: $0.replica, endpoints: $0.endpoints,
+          key: $0.key, certificateAuthority: info.certificateAuthority, block: block)
+      })
   }
 
   /// What leads from one state to the other: what is to go first, so that nothing overlaps.
@@ -157,7 +162,8 @@ public enum GatewayReconciler {
     where !desired.tunnels.contains(where: { $0.isSameTunnel(as: tunnel) })
       || !kept.contains(where: { $0.slice == tunnel.slice })
     {
-      actions.append(.closeTunnel(slice: tunnel.slice, cluster: tunnel.cluster))
+      actions.append(
+        .closeTunnel(slice: tunnel.slice, cluster: tunnel.cluster, replica: tunnel.replica))
     }
     for device in observed.devices where !kept.contains(device) {
       actions.append(.closeDevice(slice: device.slice))
@@ -172,30 +178,43 @@ public enum GatewayReconciler {
     return actions
   }
 
-  /// The write that publishes this cluster's gateway of a slice; `nil` where nothing changes.
+  /// The write that publishes a gateway of this cluster in a slice; `nil` where nothing changes.
   ///
   /// `since` stays while the block does: it is what keeps the block this cluster's.
   public static func publication(
     _ slice: SliceView, cluster: String, endpoints: [IPEndpoint], key: [UInt8],
-    replica: String = "0", now milliseconds: UInt64
+    replica: String = GatewayRecord.first, now milliseconds: UInt64
   ) -> RegisterWrite? {
     guard let member = slice.member(cluster), member.isActive, let block = member.blockIndex else {
       return nil
     }
-    let old = member.gateway
-    let since = old?.block == block ? old?.sinceMilliseconds : nil
+    let old = member.gateways.first { $0.replica == replica }
+    let since = member.gateways.filter { $0.block == block }.map(\.sinceMilliseconds).min()
     let new = GatewayRecord(
       replica: replica, endpoints: Array(endpoints.prefix(GatewayRecord.endpointLimit)), key: key,
       block: block, sinceMilliseconds: since ?? milliseconds)
     guard new != old else { return nil }
     return RegisterWrite(
       scope: .slice(slice.name),
-      path: SlicePath.gateway(slice: slice.name, cluster: cluster).text, value: new.value)
+      path: SlicePath.gateway(slice: slice.name, cluster: cluster, replica: replica).text,
+      value: new.value)
+  }
+
+  /// The writes that take back gateways of this cluster which it has no more, ascending by replica.
+  public static func withdrawals(
+    _ slice: SliceView, cluster: String, keeping replicas: Set<String>
+  ) -> [RegisterWrite] {
+    let known = slice.member(cluster)?.gateways.map(\.replica) ?? []
+    return known.filter { !replicas.contains($0) }.map {
+      RegisterWrite(
+        scope: .slice(slice.name),
+        path: SlicePath.gateway(slice: slice.name, cluster: cluster, replica: $0).text, value: nil)
+    }
   }
 }
 
 extension GatewayTunnel {
   fileprivate func isSameTunnel(as other: GatewayTunnel) -> Bool {
-    slice == other.slice && cluster == other.cluster
+    slice == other.slice && cluster == other.cluster && replica == other.replica
   }
 }

@@ -61,7 +61,7 @@ public struct ClustersetView: Sendable {
         exports[slice, default: []].insert(text)
         services[slice, default: []].insert(service)
       case .slice(let slice), .section(let slice, _), .member(let slice, _),
-        .gateway(let slice, _):
+        .gateway(let slice, _, _):
         touched.insert(slice)
       }
     }

@@ -1,8 +1,9 @@
 public import Base
 
-/// The register `slice/<s>/gateway/<c>`: how a cluster's gateway of a slice is reached.
+/// The register `slice/<s>/gateway/<c>`: how a cluster's first gateway of a slice is reached; with
+/// `/<replica>` behind it, another one.
 public struct GatewayRecord: Hashable, Sendable {
-  /// The gateway's id in its cluster, default `0`.
+  /// The gateway's id in its cluster: it stands in the register's path, not in its value.
   public var replica: String
   /// Best first.
   public var endpoints: [IPEndpoint]
@@ -13,10 +14,14 @@ public struct GatewayRecord: Hashable, Sendable {
   /// Since when, milliseconds since 1970: the earlier use of a block keeps it.
   public var sinceMilliseconds: UInt64
 
+  /// The gateway that a cluster with a single one has.
+  public static let first = "0"
   public static let endpointLimit = 16
+  /// Gateways of one cluster in one slice; more are not used.
+  public static let replicaLimit = 16
 
   public init(
-    replica: String = "0", endpoints: [IPEndpoint], key: [UInt8], block: Int,
+    replica: String = GatewayRecord.first, endpoints: [IPEndpoint], key: [UInt8], block: Int,
     sinceMilliseconds: UInt64
   ) {
     self.replica = replica
@@ -39,7 +44,8 @@ public struct GatewayRecord: Hashable, Sendable {
 
 extension GatewayRecord: SliceSection {
   init(reading reader: inout FieldReader) {
-    replica = reader.label("replica") ?? "0"
+    // Written by releases that knew one gateway only.
+    replica = reader.label("replica") ?? Self.first
     endpoints = reader.texts(
       "endpoints", limit: Self.endpointLimit, allowed: "ip:port or [ipv6]:port"
     ) { IPEndpoint($0) }
@@ -51,7 +57,6 @@ extension GatewayRecord: SliceSection {
   }
 
   func write(_ writer: inout FieldWriter) {
-    writer.put("replica", replica, default: "0") { .string($0) }
     writer.put("endpoints", .list(endpoints.map { .string("\($0)") }))
     writer.put("key", .bytes(key))
     writer.put("block", .integer(Int64(block)))

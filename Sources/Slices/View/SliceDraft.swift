@@ -11,7 +11,8 @@ struct SliceDraft: Sendable {
   var dns: Kept<SliceDNS>?
   var placement: Kept<SlicePlacement>?
   var members: [String: Kept<SliceMember>] = [:]
-  var gateways: [String: Kept<GatewayRecord>] = [:]
+  /// By cluster, then replica.
+  var gateways: [String: [String: Kept<GatewayRecord>]] = [:]
   /// By path of the export's register.
   var exports: [String: Kept<ServiceExport>] = [:]
   /// By path of the shard's register.
@@ -48,7 +49,14 @@ struct SliceDraft: Sendable {
   /// The registers that other slices of a cluster are checked against.
   var structure: [Register?] {
     [network?.register] + members.sorted { $0.key < $1.key }.map(\.value.register)
-      + gateways.sorted { $0.key < $1.key }.map(\.value.register)
+      + gateways.sorted { $0.key < $1.key }.flatMap { _, replicas in
+        replicas.sorted { $0.key < $1.key }.map(\.value.register)
+      }
+  }
+
+  /// What a cluster's gateways published, ascending by replica.
+  func gateways(of cluster: String) -> [GatewayRecord] {
+    (gateways[cluster] ?? [:]).sorted { $0.key < $1.key }.map(\.value.section)
   }
 
   private mutating func readMembers(_ source: some RegisterSource, _ previous: SliceDraft?) {
@@ -65,10 +73,13 @@ struct SliceDraft: Sendable {
 
   private mutating func readGateways(_ source: some RegisterSource, _ previous: SliceDraft?) {
     for path in source.paths(withPrefix: "slice/\(name)/gateway/", in: .slice(name)) {
-      guard case .gateway(_, let cluster) = SlicePath(path) else { continue }
-      gateways[cluster] = keep(path, source, previous?.gateways[cluster], in: .slice(name)) {
+      guard case .gateway(_, let cluster, let replica) = SlicePath(path) else { continue }
+      let before = previous?.gateways[cluster]?[replica]
+      gateways[cluster, default: [:]][replica] = keep(path, source, before, in: .slice(name)) {
         v throws(ManifestError) in
-        try GatewayRecord.read(v)
+        var record = try GatewayRecord.read(v)
+        record.replica = replica
+        return record
       }
     }
   }

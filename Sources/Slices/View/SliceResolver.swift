@@ -66,7 +66,7 @@ struct SliceResolver {
     let path = SlicePath.member(slice: draft.name, cluster: member.cluster).text
     var view = MemberView(
       cluster: member.cluster, gatewaySettings: member.gateway, blockIndex: member.block,
-      gateway: draft.gateways[member.cluster]?.section)
+      gateways: Array(draft.gateways(of: member.cluster).prefix(GatewayRecord.replicaLimit)))
     var held: [ViewProblem] = []
     if clusters[member.cluster] == nil {
       held.append(
@@ -118,10 +118,8 @@ struct SliceResolver {
     _ a: String, _ first: SliceDraft, _ b: String, _ second: SliceDraft, block: Int? = nil
   ) -> Bool {
     func use(_ cluster: String, _ draft: SliceDraft) -> UInt64? {
-      guard let gateway = draft.gateways[cluster]?.section,
-        gateway.block == block ?? draft.members[cluster]?.section.block
-      else { return nil }
-      return gateway.sinceMilliseconds
+      let block = block ?? draft.members[cluster]?.section.block
+      return draft.gateways(of: cluster).filter { $0.block == block }.map(\.sinceMilliseconds).min()
     }
     let (x, y) = (use(a, first), use(b, second))
     if x != y { return x ?? .max < y ?? .max }

@@ -78,14 +78,14 @@ public struct MemberView: Hashable, Sendable {
   public var blockIndex: Int?
   /// `nil` with overlay `none` and where the index does not exist.
   public var block: IPPrefix?
-  /// What the cluster has published; `nil` until it has.
-  public var gateway: GatewayRecord?
+  /// What the cluster's gateways have published, ascending by replica; empty until they have.
+  public var gateways: [GatewayRecord]
   /// `false`: held, see the slice's problems. Its traffic does not flow.
   public var isActive: Bool
 
   public init(
     cluster: String, namespaces: [String] = [], gatewaySettings: MemberGateway = MemberGateway(),
-    blockIndex: Int? = nil, block: IPPrefix? = nil, gateway: GatewayRecord? = nil,
+    blockIndex: Int? = nil, block: IPPrefix? = nil, gateways: [GatewayRecord] = [],
     isActive: Bool = true
   ) {
     self.cluster = cluster
@@ -93,9 +93,12 @@ public struct MemberView: Hashable, Sendable {
     self.gatewaySettings = gatewaySettings
     self.blockIndex = blockIndex
     self.block = block
-    self.gateway = gateway
+    self.gateways = gateways
     self.isActive = isActive
   }
+
+  /// The first gateway that has published where it is.
+  public var gateway: GatewayRecord? { gateways.first }
 }
 
 /// Something in the converged state that is not acted on, and why.

@@ -168,12 +168,13 @@ struct GatewayTests {
   }
 
   enum BadLeaf: CaseIterable {
-    case otherSlice, expired, otherCluster
+    case otherSlice, expired, fromTheFuture, otherCluster
 
     var reason: String {
       switch self {
       case .otherSlice: "the certificate does not name spiffe://"
       case .expired: "certificate has expired"
+      case .fromTheFuture: "certificate is not yet valid"
       case .otherCluster: "unable to get local issuer certificate"
       }
     }
@@ -186,6 +187,8 @@ struct GatewayTests {
       switch bad {
       case .otherSlice: try pair.certificates.leaf(0, slice: "green")
       case .expired: try pair.certificates.leaf(0, yearsAgo: 1)
+      // As a cluster makes it whose clock is a year ahead.
+      case .fromTheFuture: try pair.certificates.leaf(0, yearsAgo: -1)
       case .otherCluster: try pair.certificates.leaf(0, signedBy: 1)
       }
     try pair.start(0, identity: leaf)
@@ -258,6 +261,32 @@ struct GatewayTests {
       }
     }
     #expect(told != nil)
+    pair.stop()
+  }
+
+  /// A network that does not even carry a handshake: said once, not with every try.
+  @Test func anMTUThatIsTooSmallIsOneClearLine() throws {
+    let pair = try GatewayPair()
+    for namespace in [pair.lab.a, pair.lab.b] {
+      try pair.lab.run("ip -n \(namespace) link set veth0 mtu 700")
+    }
+    for index in 0..<2 { try pair.start(index) }
+    func lines() -> [String] {
+      pair.events.withLock { events in
+        events.compactMap {
+          if case .unreachable(_, let reason) = $0.event { reason } else { nil }
+        }
+      }
+    }
+    #expect(pair.wait(5) { !lines().isEmpty } != nil)
+    usleep(1_000_000)
+    let told = lines()
+    #expect(told.count <= 2 && told.allSatisfy { $0.hasSuffix("its MTU is too small") }, "\(told)")
+    // And it heals when the network does.
+    for namespace in [pair.lab.a, pair.lab.b] {
+      try pair.lab.run("ip -n \(namespace) link set veth0 mtu 1500")
+    }
+    #expect(pair.wait(10) { pair.established } != nil)
     pair.stop()
   }
 }

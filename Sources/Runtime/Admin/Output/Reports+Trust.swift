@@ -28,10 +28,12 @@ extension Reports {
     var out = Description()
     out.field("Tunnel", "\(tunnel.slice)/\(tunnel.cluster) (\(tunnel.replica))", .strong)
     out.field("State", tunnel.state.rawValue, Tables.tone(tunnel.state))
+    out.field("Gateway", tunnel.gateway)
     out.field("Endpoint", tunnel.endpoint)
     out.field("Through", tunnel.relay)
     out.field("Listen", tunnel.listen)
-    out.field("Seen as", tunnel.observed)
+    let translation = tunnel.isTranslated == true ? " (through address translation)" : ""
+    out.field("Seen as", tunnel.observed.map { $0 + translation })
     out.field("Path", tunnel.pathSize.map { "\($0) bytes" })
     out.field("Cipher", tunnel.cipher)
     out.field("Epoch", tunnel.epoch.map { String($0) })
