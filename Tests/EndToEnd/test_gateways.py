@@ -126,6 +126,24 @@ class Gateways(unittest.TestCase):
             mesh.ping("a", "b")
             mesh.wait_for("b", "a", lambda t: t.get("observed") == moved, "knows where it is")
 
+    def test_address_translation_is_seen(self):
+        with gateway_mesh.Mesh(["a", "b"]) as mesh:
+            mesh.endpoints["a"]["b"] = []
+            mesh.hosts["b"].check([
+                "nft", "add table ip nat; add chain ip nat out "
+                "{ type nat hook postrouting priority 100; }; add rule ip nat out udp sport "
+                f"{gateway_mesh.PORT} masquerade to :9999"])
+            for name in mesh.names:
+                mesh.start(name)
+            mesh.ping("a", "b")
+            behind = mesh.wait_for(
+                "b", "a", lambda t: t.get("translated") is not None, "how b is seen")
+            self.assertTrue(behind["translated"], behind)
+            self.assertEqual(behind["observed"], f"{mesh.outer('b')}:9999")
+            plain = mesh.wait_for(
+                "a", "b", lambda t: t.get("translated") is not None, "how a is seen")
+            self.assertFalse(plain["translated"], plain)
+
     # Refusals
 
     def refusal(self, make, own, theirs):

@@ -115,7 +115,7 @@ public final class Gateway: Sendable {
 
   /// Looks after what others of this machine may have changed; called about once a second.
   public func look() {
-    state.lock.withLock { $0.keepMTUs() }
+    state.lock.withLock { $0.tendDevices() }
   }
 
   /// Says goodbye on every session, removes the devices, joins the threads. The port is free after.

@@ -19,7 +19,15 @@ struct GatewayState {
     var isAttached = true
     /// Clusters whose tunnels answer.
     var reached: Set<String> = []
+    /// A new session has so long to be answered.
+    var isHopefulUntil = Instant.zero
+
+    var wantsFlows: Bool {
+      !reached.isEmpty || GatewayClock.now.instant < isHopefulUntil
+    }
   }
+
+  private static let hope: Duration = .seconds(2)
 
   var control: TunnelControl
   private let port: TunnelPort
@@ -122,11 +130,12 @@ struct GatewayState {
     tellTransmit()
   }
 
-  /// Another gateway of this machine may have paths that carry more: the narrowest counts.
-  func keepMTUs() {
-    for slice in slices.values {
-      guard slice.config.isShared, let device = slice.device, let mtu = device.mtu, mtu > slice.mtu
-      else { continue }
+  /// Looks after shared devices: another gateway of this machine may have paths that carry more (the
+  /// narrowest counts), and a new session may not have become one that answers.
+  mutating func tendDevices() {
+    for (name, slice) in slices where slice.config.isShared {
+      setAttached(name)
+      guard let device = slice.device, let mtu = device.mtu, mtu > slice.mtu else { continue }
       try? device.configure(slice.config, mtu: slice.mtu)
     }
   }
@@ -134,7 +143,7 @@ struct GatewayState {
   /// Takes flows of a shared device, or leaves them to the others.
   private mutating func setAttached(_ name: String) {
     guard var slice = slices[name], slice.config.isShared, let device = slice.device,
-      slice.isAttached != !slice.reached.isEmpty, device.setAttached(!slice.reached.isEmpty)
+      slice.isAttached != slice.wantsFlows, device.setAttached(slice.wantsFlows)
     else { return }
     slice.isAttached.toggle()
     slices[name] = slice
@@ -169,7 +178,7 @@ struct GatewayState {
         slice.device = device
         slice.mtu = config.mtu
         slice.isAttached =
-          !config.isShared || !slice.reached.isEmpty || !device.setAttached(false)
+          !config.isShared || slice.wantsFlows || !device.setAttached(false)
       }
       slice.failure = nil
     } catch {
@@ -342,6 +351,10 @@ struct GatewayState {
       }
       setAttached(slice)
     case .established(let link):
+      // The far side may send at once, before it has answered a probe: what a detached device is
+      // given is lost.
+      slices[link.slice]?.isHopefulUntil = GatewayClock.now.instant + Self.hope
+      setAttached(link.slice)
       events.append(
         .established(slice: link.slice, cluster: link.cluster, replica: link.replica))
     case .handshakeFailed(let link, let reason):

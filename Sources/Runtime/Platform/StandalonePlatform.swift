@@ -258,7 +258,9 @@ final class StandalonePlatform: Platform {
   private func reportFailures() {
     let (failing, before) = state.withLock { state in
       var failing = state.gatewayRefusals
-      for (slice, refusal) in state.rules.refused { failing[slice] = refusal.reason }
+      for (slice, refusal) in state.rules.refused {
+        failing[slice] = [failing[slice], refusal.reason].compactMap { $0 }.joined(separator: "; ")
+      }
       defer { state.failing = failing }
       return (failing, state.failing)
     }
