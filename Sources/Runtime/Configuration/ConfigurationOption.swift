@@ -214,9 +214,10 @@ extension ConfigurationOption.Kind {
     return number > 0 && NameRules.isDomain(name) && name.contains { $0.isLetter }
   }
 
-  /// A list of one may be written without brackets.
+  /// How the file writes it: where there may be several files, one may stand alone.
   func value(ofItem value: Value) -> Value {
-    if case .list = self, let text = value.string { self.value(ofText: text) } else { value }
+    guard case .list(.path) = self, let text = value.string else { return value }
+    return .list(text.isEmpty ? [] : [value])
   }
 
   /// How the environment and flags write it: lists are separated by commas.

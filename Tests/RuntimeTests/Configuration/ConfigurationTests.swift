@@ -69,6 +69,18 @@ import Testing
     #expect(byName["dataDir"] == "default")
   }
 
+  /// As in releases that knew one gateway process only.
+  @Test func oneFileMayStandAlone() throws {
+    func files(_ yaml: String) throws -> [String] { try load(yaml).gateway.planFiles }
+    #expect(try files("") == [])
+    #expect(try files("gateway: {planFile: \"\"}\n") == [])
+    #expect(try files("gateway:\n  planFile: /run/g,1.json\n") == ["/run/g,1.json"])
+    #expect(try files("gateway: {planFile: [/run/0.json, /run/1.json]}\n").count == 2)
+    let environment = ["STARLING_GATEWAY_PLAN_FILE": "/run/0.json, /run/1.json"]
+    #expect(
+      try load("", environment: environment).gateway.planFiles == ["/run/0.json", "/run/1.json"])
+  }
+
   @Test func emptyTextTurnsListenersOff() throws {
     let configuration = try load("api: {listen: \"\"}\nmetrics: {listen: \"\"}\n")
     #expect(configuration.api.listen == nil)

@@ -33,7 +33,7 @@ final class GatewayCertificates: Sendable {
     _ index: Int, slice: String = "blue", signedBy: Int? = nil, yearsAgo: Double = 0
   ) throws -> TunnelIdentity {
     var now = Self.now
-    now.wallMilliseconds -= UInt64(yearsAgo * 365 * 86_400_000)
+    now.wallMilliseconds = UInt64(Double(now.wallMilliseconds) - yearsAgo * 365 * 86_400_000)
     let leaf = try authorities[signedBy ?? index].issue(identity(index, slice: slice), now: now)
     return TunnelIdentity(certificate: leaf.certificate, privateKey: leaf.privateKey)
   }
