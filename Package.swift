@@ -51,6 +51,7 @@ let package = Package(
     .executable(name: "starlingd", targets: ["starlingd"]),
     .executable(name: "starling", targets: ["starling"]),
     .executable(name: "starling-gateway", targets: ["starling-gateway"]),
+    .executable(name: "starling-node-feed", targets: ["starling-node-feed"]),
     .executable(name: "starling-node", targets: ["starling-node"]),
     .executable(name: "starling-cni", targets: ["starling-cni"]),
   ],
@@ -105,8 +106,8 @@ let package = Package(
     .target(
       name: "Runtime",
       dependencies: [
-        "Base", "Membership", "Replication", "Slices", "Naming", "Tunnel", "Kubernetes", "Peer",
-        "Wire", "CSodium", "CLZ4", "COpenSSL", "CLinux",
+        "Base", "Membership", "Replication", "Slices", "Naming", "Tunnel", "Kubernetes", "Nodes",
+        "Peer", "Wire", "CSodium", "CLZ4", "COpenSSL", "CLinux",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "DequeModule", package: "swift-collections"),
@@ -163,6 +164,17 @@ let package = Package(
       name: "starling-cni", dependencies: ["Kubernetes", "NodeHost", "Nodes"],
       swiftSettings: settings, linkerSettings: nodeExecutable),
 
+    // Brings a node agent what it is told: it speaks to the API server so that the agent need not.
+    .executableTarget(
+      name: "starling-node-feed",
+      dependencies: [
+        "Base", "Runtime",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+      ], swiftSettings: settings, linkerSettings: executable),
+
     .target(
       name: "Simulator",
       dependencies: [
@@ -201,8 +213,8 @@ let package = Package(
     tests(
       "Runtime",
       [
-        "Base", "Membership", "Replication", "Slices", "Naming", "Tunnel", "Kubernetes", "Peer",
-        "Wire",
+        "Base", "Membership", "Replication", "Slices", "Naming", "Tunnel", "Kubernetes", "Nodes",
+        "Peer", "Wire",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "GRDB", package: "GRDB.swift"),

@@ -25,6 +25,10 @@ import Testing
     "starling-gateway": [
       "Base", "Runtime", "ArgumentParser", "Foundation", "Logging",
     ],
+    "starling-node-feed": [
+      "Base", "Runtime", "ArgumentParser", "Foundation", "Logging", "ServiceLifecycle",
+      "UnixSignals",
+    ],
     "NodeHost": ["Base", "CNode", "Glibc", "Kubernetes", "Nodes"],
     "starling-node": ["Base", "Glibc", "Kubernetes", "NodeHost", "Nodes"],
     "starling-cni": ["Glibc", "Kubernetes", "NodeHost", "Nodes"],
@@ -40,6 +44,7 @@ import Testing
   /// The targets over `Runtime`: nothing below may know them.
   private static let daemonOnly: Set<String> = [
     "starlingd", "starling", "starling-gateway", "starling-node", "starling-cni",
+    "starling-node-feed",
   ]
   private static let lineLimit = 500
 

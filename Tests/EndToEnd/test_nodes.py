@@ -3,12 +3,14 @@ policy, node agents, VXLAN, gateways."""
 
 import json
 import os
+import pathlib
 import subprocess
 import sys
 import unittest
 
 from lab import clusters, namespaces, node_lab
 
+HERE = pathlib.Path(__file__).resolve().parent
 WEB = node_lab.clusters.pathlib.Path(node_lab.__file__).with_name("web.py")
 
 
@@ -91,6 +93,30 @@ class Nodes(unittest.TestCase):
         node.sources.remove("10.100.0.2")
         a.write()
         clusters.eventually(lambda: self.fails(client, "10.11.32.77"), 30, "the client is out")
+
+    def test_fed_by_the_operator(self):
+        """The agents get what the operator plans for these clusters; a test of it keeps the files."""
+        a, b, both = self.sides("service", gateways=(2, 1))
+        client = a.nodes[0].pod("client", "shop")
+        outsider = a.nodes[0].pod("outsider", "other")
+        same = a.nodes[0].pod("same", "shop")
+        neighbour = a.nodes[1].pod("neighbour", "shop")
+        web = b.nodes[0].pod("web", "shop")
+        for pod, text in ((neighbour, "a-neighbour"), (same, "a-same"), (web, "b-web")):
+            self.serve(pod, text)
+        node_lab.start_tunnels(self.lab, both)
+        addresses = {}
+        for side in (a, b):
+            networks = HERE / "operator" / f"{side.name}.json"
+            side.start_fed(networks)
+            for item in json.loads(networks.read_text())["items"]:
+                for endpoint in item["spec"]["slices"][0]["endpoints"]:
+                    addresses[side.name, endpoint["target"]] = endpoint["address"]
+        self.reaches(client, addresses["b", "10.100.0.2"], "b-web")
+        self.reaches(client, addresses["a", "10.100.1.2"], "a-neighbour")
+        self.reaches(client, addresses["a", "10.100.0.4"], "a-same")
+        for address in addresses.values():
+            self.refused(outsider, address)
 
     def routes(self, node):
         return subprocess.run(

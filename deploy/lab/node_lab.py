@@ -76,6 +76,20 @@ class NodeCluster:
         for node in self.nodes:
             self.agent(node.host, f"node{node.number}")
 
+    def start_fed(self, networks):
+        """The same with documents put together from what the operator wrote (a list of NodeNetworks)."""
+        for number, gateway in enumerate(self.gateways):
+            self._feed(networks, f"gw{number}", "--gateway", f"192.0.2.{2 + number}")
+            self.agent(gateway, f"gw{number}")
+        for node in self.nodes:
+            self._feed(networks, f"node{node.number}", "--node", f"node{node.number}")
+            self.agent(node.host, f"node{node.number}")
+
+    def _feed(self, networks, name, *subject):
+        subprocess.run(
+            [str(clusters.binaries() / "starling-node-feed"), "--from", str(networks), *subject,
+             "--document", str(self.lab.directory / f"{self.name}-{name}.json")], check=True)
+
     def agent(self, namespace, name):
         folder = self.lab.directory / f"{self.name}-{name}"
         folder.mkdir(exist_ok=True)
@@ -162,7 +176,7 @@ def reason_to_skip():
     missing = namespaces.supported()
     if missing:
         return missing
-    for name in ("starling-node", "starling-cni", "starling-gateway"):
+    for name in ("starling-node", "starling-cni", "starling-gateway", "starling-node-feed"):
         if not (clusters.binaries() / name).exists():
             return f"{name} is not built"
     return None

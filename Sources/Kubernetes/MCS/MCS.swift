@@ -26,4 +26,12 @@ public enum ObjectNames {
   /// On a ServiceExport: which clusters' endpoints are preferred, and names besides its own.
   public static let affinity = "starling.dev/affinity"
   public static let aliases = "starling.dev/aliases"
+  /// On a Pod, with any value but `false`: it stays out of the slice of its namespace.
+  public static let optOut = "starling.dev/opt-out"
+  /// Of a Pod in the peers' namespace: what it is there for.
+  public static let component = "app.kubernetes.io/component"
+  public static let gatewayComponent = "gateway"
+  /// On a gateway's Pod: its number. A StatefulSet's own label does as well; without both it is 0.
+  public static let gatewayReplica = "starling.dev/gateway-replica"
+  public static let podIndex = "apps.kubernetes.io/pod-index"
 }

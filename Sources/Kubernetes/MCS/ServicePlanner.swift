@@ -261,6 +261,9 @@ public struct ServicePlanner: Sendable {
     }.sorted { $0.service < $1.service }
   }
 
+  /// What a service exports; `nil`: nothing.
+  public func local(_ service: ServiceName) -> LocalService? { entries[service]?.local }
+
   /// All that is exported, ascending, for whoever carries the traffic.
   public var local: LocalServices {
     LocalServices(

@@ -66,5 +66,28 @@ public struct KubernetesObject: Hashable, Sendable {
     return out
   }
 
+  /// With these members only, and with what every object is known by.
+  func keeping(_ paths: [[String]]) -> KubernetesObject {
+    var out = JSON.empty
+    for path in Self.known + paths {
+      if let value = path.reduce(Optional(json), { $0?[$1] }) {
+        Self.put(value, at: path[...], into: &out)
+      }
+    }
+    var object = self
+    object.json = out
+    return object
+  }
+
+  private static let known = ["name", "namespace", "uid", "resourceVersion", "deletionTimestamp"]
+    .map { ["metadata", $0] }
+
+  private static func put(_ value: JSON, at path: ArraySlice<String>, into json: inout JSON) {
+    guard let name = path.first else { return json = value }
+    var inner = json[name] ?? .empty
+    put(value, at: path.dropFirst(), into: &inner)
+    json[name] = inner
+  }
+
   static let lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 }

@@ -32,6 +32,7 @@ public struct ResourceType: Hashable, Comparable, Sendable, CustomStringConverti
   public static let namespaces = ResourceType(
     plural: "namespaces", kind: "Namespace", isNamespaced: false)
   public static let nodes = ResourceType(plural: "nodes", kind: "Node", isNamespaced: false)
+  public static let pods = ResourceType(plural: "pods", kind: "Pod")
   public static let services = ResourceType(plural: "services", kind: "Service")
   public static let secrets = ResourceType(plural: "secrets", kind: "Secret")
   public static let configMaps = ResourceType(plural: "configmaps", kind: "ConfigMap")
@@ -65,6 +66,8 @@ public struct ResourceType: Hashable, Comparable, Sendable, CustomStringConverti
   public static let clusterPeers = own("clusterpeers", "ClusterPeer")
   public static let sliceGateways = own("slicegateways", "SliceGateway")
   public static let signedChangesets = own("signedchangesets", "SignedChangeset")
+  /// What node agents are told.
+  public static let nodeNetworks = own("nodenetworks", "NodeNetwork")
 
   private static func own(_ plural: String, _ kind: String) -> ResourceType {
     ResourceType(

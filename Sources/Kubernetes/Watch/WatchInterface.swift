@@ -9,6 +9,9 @@ public struct WatchConfiguration: Hashable, Sendable {
   public var isOptional = false
   /// The peer may not be allowed to read it (an older role): then it does without.
   public var mayBeForbidden = false
+  /// Paths of members that are read here; everything else is let go of, and changes of it are no
+  /// changes. Empty: objects are kept whole.
+  public var keeps: [[String]] = []
   /// Objects a page.
   public var pageSize = 500
   /// How long the server is asked to keep a watch open; drawn from the range, so that the watches of

@@ -222,7 +222,9 @@ public struct WatchMachine: Sendable {
     _ object: KubernetesObject, bytes: Int, _ effects: inout [Effect]
   ) -> Bool {
     let wasTruncated = store.isTruncated
-    let isChanged = store.put(object, bytes: bytes)
+    let kept = configuration.keeps.isEmpty ? object : object.keeping(configuration.keeps)
+    let size = configuration.keeps.isEmpty ? bytes : kept.json.bytes.count
+    let isChanged = store.put(kept, bytes: size)
     if store.isTruncated, !wasTruncated { effects.append(.event(.truncated)) }
     return isChanged
   }

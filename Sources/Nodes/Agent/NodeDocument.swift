@@ -49,6 +49,8 @@ public struct NodeDocument: Hashable, Sendable {
     public var target: IPAddress
     /// `tcp . 80`, as packet rules say it.
     public var ports: [String]
+    /// Overlay `pod`: `namespace/name` of the Pod, which has an address in the slice by itself.
+    public var pod = ""
   }
 
   public var role: Role
@@ -131,7 +133,7 @@ public struct NodeDocument: Hashable, Sendable {
           throw Problem(description: "ports: 1 to 65535")
         }
         return "\(transport) . \(port)"
-      })
+      }, pod: json["pod"]?.string ?? "")
   }
 
   private static func list<Item>(

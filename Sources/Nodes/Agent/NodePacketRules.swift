@@ -78,15 +78,16 @@ public enum NodePacketRules {
     _ slice: NodeDocument.Slice, _ attachments: [Attachment]
   ) -> [String] {
     let type = slice.cidr.network.family == .v4 ? "ipv4_addr" : "ipv6_addr"
+    let endpoints = targets(slice, attachments)
     return [
       set("set src-\(slice.name)", type, slice.sources.sorted().map { "\($0)" }),
       set(
         "map dst-\(slice.name)", "\(type) : \(type)",
-        slice.endpoints.map { "\($0.address) : \($0.target)" }.sorted()),
+        endpoints.map { "\($0.address) : \($0.target)" }.sorted()),
       set(
         "set open-\(slice.name)", "\(type) . inet_proto . inet_service",
         Set(
-          slice.endpoints.flatMap { endpoint in
+          endpoints.flatMap { endpoint in
             endpoint.ports.map { "\(endpoint.target) . \($0)" }
           }
         ).sorted()),
@@ -94,6 +95,19 @@ public enum NodePacketRules {
         "set pods-\(slice.name)", "ifname . \(type)",
         attachments.map { "\"\($0.id.device)\" . \($0.address)" }.sorted()),
     ]
+  }
+
+  /// A Pod that has a link of its own is met at that link's address: its answers leave by it.
+  private static func targets(
+    _ slice: NodeDocument.Slice, _ attachments: [Attachment]
+  ) -> [NodeDocument.Endpoint] {
+    let links = Dictionary(
+      attachments.map { ("\($0.namespace)/\($0.pod)", $0.address) }, uniquingKeysWith: { $1 })
+    return slice.endpoints.map { endpoint in
+      var out = endpoint
+      if !endpoint.pod.isEmpty, let address = links[endpoint.pod] { out.target = address }
+      return out
+    }
   }
 
   private static func translate(_ slice: NodeDocument.Slice) -> String {
@@ -141,6 +155,7 @@ public enum NodePacketRules {
     let to = "oifname . \(ip) daddr @pods-\(slice.name)"
     let device = "\"\(slice.device)\""
     let members = "iifname \"\(agentLink)\" \(ip) saddr @src-\(slice.name)"
+    let open = "\(ip) daddr . meta l4proto . th dport @open-\(slice.name)"
     return [
       "iifname \(device) \(ip) saddr \(slice.cidr) \(to) accept",
       "\(from) oifname \(device) \(ip) daddr \(slice.cidr) accept",
@@ -148,6 +163,11 @@ public enum NodePacketRules {
       // Pods in the node's own network have no interface of their own.
       "\(members) oifname \(device) \(ip) daddr \(slice.cidr) accept",
       "\(members) \(to) accept",
+      // Endpoints without a link: in the node's own network, or older than the plugin.
+      "iifname \(device) \(ip) saddr \(slice.cidr) ct status dnat \(open) accept",
+      "\(from) ct status dnat \(open) accept",
+      "iifname \"\(agentLink)\" ct status dnat ct direction reply ct original \(ip) daddr "
+        + "\(slice.block) accept",
       "oifname \"\(agentLink)\" ct direction reply ct state established,related "
         + "\(ip) saddr \(slice.cidr) accept",
     ]

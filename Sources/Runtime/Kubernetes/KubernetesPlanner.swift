@@ -46,11 +46,13 @@ actor KubernetesPlanner {
   private var serial: UInt32 = 0
   private var mirrors = MirrorPlan()
   private var operations: OperatorPlanner
+  private var nodes: NodeNetworkPlanner
   private var events = EventRecorder()
   /// More of the view changed in the last first half than services.
   private var isViewChanged = true
   private var latest: PlatformPlan?
-  /// Changes went by while the objects were not known.
+  /// Changes went by while the objects were not known: before this pass, or before the next.
+  private var hadMissed = true
   private var hasMissed = true
 
   init(
@@ -59,6 +61,8 @@ actor KubernetesPlanner {
   ) {
     cluster = configuration.cluster
     operations = OperatorPlanner(configuration)
+    nodes = NodeNetworkPlanner(
+      cluster: configuration.cluster, namespace: configuration.namespace)
     self.instance = instance
     self.consent = consent
     self.servers = servers
@@ -87,6 +91,7 @@ actor KubernetesPlanner {
         reachability: reachability)
       (writes, refusals) = export(objects, input.now)
     }
+    hadMissed = hasMissed
     hasMissed = input.objects == nil
     let names = self.names(change, [], reachability, input.picture.zones)
     let (gateway, waiting) = GatewayReconciler.desired(view, cluster: cluster)
@@ -132,6 +137,9 @@ actor KubernetesPlanner {
       intake.filter { objects.isServed($0.id.type) }, observed: objects, managed: [])
     actions += operations.plan(
       view, objects, changed: input.changed, isViewChanged: isViewChanged, services: services)
+    actions += nodes.plan(
+      view, objects, changed: hadMissed ? nil : input.changed, isViewChanged: isViewChanged,
+      services: services, allocators: &allocators)
     return Work(actions: actions, names: names, events: tell(input.now))
   }
 

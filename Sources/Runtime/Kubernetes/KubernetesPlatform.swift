@@ -129,10 +129,11 @@ final class KubernetesPlatform: Platform {
       .namespaces, .services, .endpointSlices, .serviceExports, .serviceImports, .slices,
       .clusterPeers, .signedChangesets,
     ])
-      + OperatorPlanner.watched.map { type in
+      + (OperatorPlanner.watched + NodeNetworkPlanner.watched).map { type in
         var configuration = WatchConfiguration(type)
         configuration.isOptional = true
         configuration.mayBeForbidden = true
+        configuration.keeps = NodeNetworkPlanner.keeps[type] ?? []
         // The cluster's DNS and nothing else.
         if type == .configMaps { configuration.namespace = ClusterDNSPlanner.namespace }
         return configuration

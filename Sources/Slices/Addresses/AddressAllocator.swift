@@ -120,6 +120,17 @@ public struct AddressAllocator: Hashable, Sendable {
     return address
   }
 
+  /// Takes over what was written elsewhere, such as by the peer that acted before: the key has that
+  /// address from now on, if it may be allotted and is free.
+  public mutating func adopt(_ address: IPAddress, for key: Key) {
+    guard allocations[key] != address, isUsable(address), !taken.contains(address),
+      allocations[key] != nil || free > 0
+    else { return }
+    release(key)
+    taken.insert(address)
+    allocations[key] = address
+  }
+
   public mutating func release(_ key: Key) {
     if let address = allocations.removeValue(forKey: key) { taken.remove(address) }
   }

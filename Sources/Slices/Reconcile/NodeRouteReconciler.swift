@@ -97,8 +97,10 @@ public enum NodeRouteReconciler {
     let endpoints = Dictionary(grouping: endpoints, by: \.slice)
     return GatewayReconciler.desired(view, cluster: cluster).state.devices.compactMap { device in
       guard let member = view.slices[device.slice]?.member(cluster) else { return nil }
-      var allocator = allocators[device.slice] ?? AddressAllocator(block: device.block)
-      if allocator.block != device.block { allocator = AddressAllocator(block: device.block) }
+      let block = PodChunks.allotted(
+        of: device.block, overlay: view.slices[device.slice]?.network?.overlay)
+      var allocator = allocators[device.slice] ?? AddressAllocator(block: block)
+      if allocator.block != block { allocator = AddressAllocator(block: block) }
       let node = allocator.address(for: .node(nodeName)) ?? device.address
       allocators[device.slice] = allocator
       let sources = member.namespaces.reduce(into: Set<IPAddress>()) {

@@ -65,7 +65,8 @@ public enum ServiceExportReconciler {
     _ local: LocalServices, _ services: Set<ServiceName>?
   ) {
     for slice in slices {
-      guard let block = slice.member(cluster)?.block else { continue }
+      guard let whole = slice.member(cluster)?.block else { continue }
+      let block = PodChunks.allotted(of: whole, overlay: slice.network?.overlay)
       var allocator = allocators[slice.name] ?? AddressAllocator(block: block)
       if allocator.block != block { allocator = AddressAllocator(block: block) }
       var keys: Set<AddressAllocator.Key> = []
