@@ -179,6 +179,8 @@ public final class Rehearsal {
   }
 
   private var floors: [Int: Digest] = [:]
+  /// Kept by a floor that did not come into force where it was pushed.
+  private var replaceable: Set<Digest> = []
 
   private func publish(_ machine: Int, _ version: Int) {
     let name = simulation.machines[machine].configuration.cluster
@@ -206,6 +208,10 @@ public final class Rehearsal {
     invariants.kept[floor.id] = kept.sorted()
     pushed[floor.id] = (floor, at)
     simulation.handle(.submitted([floor], ticket: 0), at: at)
+    // A peer whose clock is behind puts the floor off, and takes before it what replaces the kept.
+    if simulation.machines[at].process?.peer.state.counts(floor.id) != true {
+      replaceable.formUnion(kept)
+    }
   }
 
   private func grant(_ at: Int) {
@@ -338,7 +344,9 @@ public final class Rehearsal {
     let now = simulation.clock(of: simulation.machines[0])
     for id in acknowledged.keys.sorted() {
       // What only an expelled peer took, nobody else takes from it.
-      guard let changeset = acknowledged[id], pushed[id]?.at != expelled else { continue }
+      guard let changeset = acknowledged[id], pushed[id]?.at != expelled,
+        !replaceable.contains(id)
+      else { continue }
       // Nor what it alone still had when the disk of who took it was set back.
       if let expelled, kept[id] == [expelled] { continue }
       var changes = StateChanges()
