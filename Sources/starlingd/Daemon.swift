@@ -27,6 +27,7 @@ struct Daemon {
     signal(SIGPIPE, SIG_IGN)
     warnAboutClock()
     try DataDirectory.prepare(configuration.dataDir)
+    try await IdentityVault.restore(configuration, logger: logger)
 
     let group = MultiThreadedEventLoopGroup.singleton
     let registry = MetricsRegistry()

@@ -24,6 +24,7 @@ struct DaemonOptions: ParsableArguments {
   @Option(help: help("kubernetes.kubeconfig")) var kubernetesKubeconfig: String?
   @Option(help: help("kubernetes.context")) var kubernetesContext: String?
   @Option(help: help("kubernetes.namespace")) var kubernetesNamespace: String?
+  @Option(help: help("kubernetes.identitySecret")) var kubernetesIdentitySecret: String?
   @Option(help: help("kubernetes.consent")) var kubernetesConsent: String?
   @Option(help: help("kubernetes.dns.listen")) var kubernetesDnsListen: String?
   @Option(help: help("kubernetes.dns.adapter")) var kubernetesDnsAdapter: String?
@@ -54,6 +55,7 @@ struct DaemonOptions: ParsableArguments {
       "standalone.interfacePrefix": standaloneInterfacePrefix,
       "kubernetes.kubeconfig": kubernetesKubeconfig,
       "kubernetes.context": kubernetesContext, "kubernetes.namespace": kubernetesNamespace,
+      "kubernetes.identitySecret": kubernetesIdentitySecret,
       "kubernetes.consent": kubernetesConsent, "kubernetes.dns.listen": kubernetesDnsListen,
       "kubernetes.dns.adapter": kubernetesDnsAdapter, "gateway.listen": gatewayListen,
       "gateway.advertise": gatewayAdvertise, "gateway.linkKbps": gatewayLinkKbps,

@@ -108,6 +108,9 @@ public struct ConfigurationOption: Hashable, Sendable {
       "kubernetes.namespace", .optional(.label), "",
       "Where the peers' Lease is; empty: that of the context or of the pod."),
     .init(
+      "kubernetes.identitySecret", .optional(.label), "starling-identity",
+      "The Secret in that namespace that keeps who this peer is; empty: none."),
+    .init(
       "kubernetes.consent", .choice(["labelled", "all"]), "labelled",
       "Namespaces that may take part: labelled starling.dev/slice, or all but kube-*."),
     .init(

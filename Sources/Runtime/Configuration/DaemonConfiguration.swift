@@ -24,6 +24,8 @@ public struct DaemonConfiguration: Hashable, Sendable {
     public var kubeconfig: String?
     public var context: String?
     public var namespace: String?
+    /// `nil`: who the peer is stands in its data directory alone.
+    public var identitySecret: String?
     /// `labelled` or `all`.
     public var consent: String
     public var dnsListen: [IPEndpoint]
@@ -111,6 +113,7 @@ public struct DaemonConfiguration: Hashable, Sendable {
       kubeconfig: read.text("kubernetes.kubeconfig"),
       context: read.text("kubernetes.context"),
       namespace: read.text("kubernetes.namespace"),
+      identitySecret: read.text("kubernetes.identitySecret"),
       consent: read.text("kubernetes.consent") ?? "labelled",
       dnsListen: read.list("kubernetes.dns.listen") { IPEndpoint($0) },
       dnsAdapter: read.text("kubernetes.dns.adapter") ?? "none")

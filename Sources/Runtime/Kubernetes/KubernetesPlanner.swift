@@ -20,7 +20,17 @@ actor KubernetesPlanner {
     var changed: Set<ObjectID>?
     /// Who acts for this cluster.
     var holder: String
+    var role: Role
     var now: Now
+  }
+
+  /// Whose Events these are: of several peers one tells them.
+  enum Role: Hashable, Sendable {
+    /// What is told now is written.
+    case acts
+    /// Nobody acts yet, or this one may not write now: what there is to tell waits.
+    case waits
+    case follows
   }
 
   /// What follows from the registers alone, as soon as it is known: names wait for no object.
@@ -48,6 +58,8 @@ actor KubernetesPlanner {
   private var operations: OperatorPlanner
   private var nodes: NodeNetworkPlanner
   private var events = EventRecorder()
+  /// By what they are of: to be recorded once this peer acts.
+  private var untold: [String: Set<EventRecorder.Statement>] = [:]
   /// More of the view changed in the last first half than services.
   private var isViewChanged = true
   private var latest: PlatformPlan?
@@ -140,7 +152,7 @@ actor KubernetesPlanner {
     actions += nodes.plan(
       view, objects, changed: hadMissed ? nil : input.changed, isViewChanged: isViewChanged,
       services: services, allocators: &allocators)
-    return Work(actions: actions, names: names, events: tell(input.now))
+    return Work(actions: actions, names: names, events: tell(input))
   }
 
   /// That something was put back as it should be.
@@ -153,15 +165,16 @@ actor KubernetesPlanner {
       instance: instance, now: WallClock.now)
   }
 
-  private func tell(_ now: Now) -> [APIRequest] {
-    var out: [APIRequest] = []
-    for (service, statements) in services.statements.sorted(by: { $0.key < $1.key }) {
-      out += events.record(statements, of: "\(service)", instance: instance, now: now)
+  private func tell(_ input: Input) -> [APIRequest] {
+    for (service, statements) in services.statements { untold["\(service)"] = statements }
+    if let statements = operations.statements { untold["operator"] = statements }
+    guard input.role != .waits else { return [] }
+    defer { untold = [:] }
+    let requests = untold.sorted { $0.key < $1.key }.flatMap { subject, statements in
+      events.record(statements, of: subject, instance: instance, now: input.now)
     }
-    if let statements = operations.statements {
-      out += events.record(statements, of: "operator", instance: instance, now: now)
-    }
-    return out
+    // Who follows knows them as told.
+    return input.role == .acts ? requests : []
   }
 
   // MARK: Parts of a pass

@@ -40,6 +40,8 @@ final class KubernetesPlatform: Platform {
     var watch: ClusterWatch?
     var lease: LeaseRunner?
     var writer: ObjectWriter?
+    /// Keeps who this peer is.
+    var vault: Task<Void, Never>?
     var latest: PlatformPlan?
     var isDirty = false
     var isRunning = false
@@ -103,6 +105,7 @@ final class KubernetesPlatform: Platform {
       $0.lease = lease
       $0.writer = writer
     }
+    keepIdentity()
     try await dns.start(configuration.kubernetes.dnsListen)
     engine.observe { [weak self] change in self?.react(change) }
     await watch.start(Self.watches)
@@ -114,6 +117,7 @@ final class KubernetesPlatform: Platform {
   func stop() async {
     let (watch, lease, writer) = state.withLock { state in
       state.isStopped = true
+      state.vault?.cancel()
       return (state.watch, state.lease, state.writer)
     }
     await writer?.clear()
@@ -121,6 +125,19 @@ final class KubernetesPlatform: Platform {
     await watch?.stop()
     await dns.stop()
     await transport.shutdown()
+  }
+
+  private func keepIdentity() {
+    guard
+      let vault = IdentityVault(
+        configuration, transport, namespace: namespace, logger: logger)
+    else { return }
+    let seeds =
+      (try? store.value("seeds")).flatMap { $0 }
+      .map { String(decoding: $0, as: UTF8.self).split(separator: "\n").map(String.init) } ?? []
+    let (engine, store, known) = (engine, store, configuration.seeds + seeds)
+    let task = Task { await vault.keep(engine, store, seeds: known) }
+    state.withLock { $0.vault = task }
   }
 
   /// What is watched in every cluster. The MCS types may not be served.
@@ -299,6 +316,9 @@ final class KubernetesPlatform: Platform {
     let objects = await watch.objects
     if let objects, !objects.isServed(.serviceExports) { await watch.start(Self.oldWatches) }
     let holder = await lease.holder
+    let isOther = !holder.isEmpty && holder != engine.nodeID.hex
+    let mayWrite = await lease.mayWrite
+    let role: KubernetesPlanner.Role = mayWrite ? .acts : isOther ? .follows : .waits
     let taken = try? await engine.read { [self] peer in
       let names = state.withLock { state in
         defer { state.registers = [] }
@@ -312,7 +332,7 @@ final class KubernetesPlatform: Platform {
     guard let (paths, registers, picture) = taken else { return nil }
     return KubernetesPlanner.Input(
       registers: registers, paths: paths, picture: picture, objects: objects, changed: changed,
-      holder: holder, now: WallClock.now)
+      holder: holder, role: role, now: WallClock.now)
   }
 
   /// Gives the peer what was handed in as objects.

@@ -45,6 +45,11 @@ extension ChangesetStore {
     try read { try StoreMeta.integer(StoreMeta.restored, $0) }
   }
 
+  /// This directory begins anew for a peer that was there before.
+  func markRestored(wallMilliseconds: UInt64) throws(StorageError) {
+    try read { try StoreMeta.set(StoreMeta.restored, integer: max(wallMilliseconds, 1), $0) }
+  }
+
   public func clearRestored() throws(StorageError) {
     try setValue(nil, for: StoreMeta.restored)
   }
