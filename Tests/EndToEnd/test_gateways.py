@@ -259,7 +259,10 @@ class Gateways(unittest.TestCase):
                     return answer.read().decode()
             self.assertEqual(mesh.hosts["a"].call(get, "/healthz"), "ok\n")
             text = mesh.hosts["a"].call(get, "/metrics")
-            self.assertIn('starling_tunnel_up{slice="bench",cluster="b"', text)
+            up = [line for line in text.splitlines() if line.startswith("starling_tunnel_up{")]
+            self.assertEqual(len(up), 1, text)
+            for label in ('slice="bench"', 'cluster="b"', 'gateway="0"'):
+                self.assertIn(label, up[0])
             for name in (
                     "sent_bytes_total", "rtt_seconds", "loss_ratio", "path_size_bytes",
                     "key_age_seconds", "certificate_expiry_timestamp_seconds", "epoch"):
