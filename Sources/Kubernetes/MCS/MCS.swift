@@ -34,4 +34,6 @@ public enum ObjectNames {
   /// On a gateway's Pod: its number. A StatefulSet's own label does as well; without both it is 0.
   public static let gatewayReplica = "starling.dev/gateway-replica"
   public static let podIndex = "apps.kubernetes.io/pod-index"
+  /// On a gateway's Deployment: where other clusters reach it, `address:port` separated by commas.
+  public static let advertise = "starling.dev/advertise"
 }

@@ -106,6 +106,8 @@ public struct ServiceIndex: Sendable {
     let named = ServiceName(namespace: object.namespace, name: object.name)
     if type == exports { return Home(service: named, role: .export) }
     guard [imports, .services, .endpointSlices].contains(type) else { return nil }
+    // Of gateways; the built-in controller copies a Service's labels to its EndpointSlices.
+    if object.labels[ObjectNames.component] == ObjectNames.gatewayComponent { return nil }
     if ObjectDiffer.isOurs(object) {
       // An import goes by its own name; the rest says whose it is.
       let label = type == imports ? nil : object.labels[MCS.serviceNameLabel]

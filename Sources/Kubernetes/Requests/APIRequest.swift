@@ -115,12 +115,12 @@ extension APIRequest {
   /// over from other managers: objects of our own, where other values are drift.
   public static func apply(
     _ object: KubernetesObject, _ type: ResourceType, subresource: String = "",
-    force: Bool = true
+    force: Bool = true, manager: String = fieldManager
   ) -> APIRequest {
     APIRequest(
       .patch, path: APIPath.object(ObjectID(type, object.key), subresource: subresource),
-      query: managed + [("force", force ? "true" : "false")], contentType: apply,
-      body: object.json)
+      query: [("fieldManager", manager), ("force", force ? "true" : "false")],
+      contentType: apply, body: object.json)
   }
 
   public static func mergePatch(_ id: ObjectID, _ patch: JSON) -> APIRequest {
