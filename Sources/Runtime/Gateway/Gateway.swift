@@ -70,10 +70,10 @@ public final class Gateway: Sendable {
       let rotated = trust.update(plan)
       state.setSlices(plan.slices, linkKbps: plan.linkKbps)
       receive.state.withLock { $0.table.setRelayLimit(kilobits: plan.relayKbps) }
-      state.handle(.configure(state.links(of: plan)))
+      state.handle(.configure(state.slices.links(of: plan)))
       state.setServices(plan.services, cluster: configuration.cluster)
       for slice in rotated { state.handle(.renew(slice: slice)) }
-      return state.failures
+      return state.slices.failures
     }
     inbox.event.signal()
     return failures
@@ -108,7 +108,7 @@ public final class Gateway: Sendable {
       }
       return GatewayStatus(
         replica: configuration.replica, listen: port.local, tunnels: tunnels,
-        drops: DropCount.list([strayIn, strayOut, state.refused]), queues: state.queues,
+        drops: DropCount.list([strayIn, strayOut, state.refused]), queues: state.slices.queues,
         services: state.serviceTraffic)
     }
   }

@@ -4,37 +4,13 @@ internal import Glibc
 internal import Synchronization
 internal import Tunnel
 
-/// What the control lock guards: the core, the devices, and events that wait to be told.
+/// What the control lock guards: the core, the slices, and events that wait to be told.
 struct GatewayState {
-  private struct Slice {
-    var config: TunnelSliceConfig
-    /// `nil` where it could not be made; then it is tried again with every plan.
-    var device: TunnelDevice?
-    /// The device's number in both planes.
-    var number: Int
-    var failure: String?
-    /// What every path of the slice carries; less than what is configured, or that.
-    var mtu: Int
-    /// A shared device gives this gateway flows: only while there is somebody to send them to.
-    var isAttached = true
-    /// Clusters whose tunnels answer.
-    var reached: Set<String> = []
-    /// A new session has so long to be answered.
-    var isHopefulUntil = Instant.zero
-
-    var wantsFlows: Bool {
-      !reached.isEmpty || GatewayClock.now.instant < isHopefulUntil
-    }
-  }
-
-  private static let hope: Duration = .seconds(2)
-
   var control: TunnelControl
   private let port: TunnelPort
   private let receive: ReceivePlane
   private let transmit: TransmitPlane
-  private var slices: [String: Slice] = [:]
-  private var linkKbps = 0
+  private(set) var slices: ServedSlices
   private var services = ServiceRows()
   /// By the number that the planes know them by.
   private var links: [Int: LinkID] = [:]
@@ -53,6 +29,17 @@ struct GatewayState {
     self.port = port
     self.receive = receive
     self.transmit = transmit
+    slices = ServedSlices(receive: receive, transmit: transmit)
+  }
+
+  /// Makes the devices of these slices, and lets go of the others.
+  mutating func setSlices(_ configs: [TunnelSliceConfig], linkKbps: Int = 0) {
+    slices.set(configs, linkKbps: linkKbps, events: &events)
+  }
+
+  /// Looks after devices that others of this machine may have changed.
+  mutating func tendDevices() {
+    slices.tend()
   }
 
   /// Gives one input to the core and does what it says.
@@ -67,136 +54,10 @@ struct GatewayState {
     return events
   }
 
-  // MARK: Slices
-
-  /// Makes the devices of these slices, and lets go of the others.
-  mutating func setSlices(_ configs: [TunnelSliceConfig], linkKbps: Int = 0) {
-    self.linkKbps = linkKbps
-    let wanted = Dictionary(configs.map { ($0.slice, $0) }, uniquingKeysWith: { first, _ in first })
-    for (name, slice) in slices.sorted(by: { $0.key < $1.key }) where wanted[name] == nil {
-      receive.state.withLock { $0.setDevice(nil, mtu: 0, number: slice.number) }
-      slices[name] = nil
-    }
-    // Now, so that what waits for a slice that is gone never goes to the next one with its number.
-    setShaping()
-    for (name, config) in wanted.sorted(by: { $0.key < $1.key }) {
-      setSlice(name, config)
-    }
-    setShaping()
-    tellTransmit()
-  }
-
-  private func tellTransmit() {
-    let list = slices.values.compactMap { slice in
-      slice.device.flatMap { device in
-        !slice.isAttached
-          ? nil
-          : TransmitPlane.Device(
-            number: slice.number, mtu: slice.mtu, device: device, isShaped: isShaped(slice))
-      }
-    }
-    transmit.setDevices(list.sorted { $0.number < $1.number })
-  }
-
-  /// A slice without a rate on a link without one costs nothing.
-  private func isShaped(_ slice: Slice) -> Bool {
-    linkKbps > 0 || slice.config.qos.map { $0.ceilingKbps > 0 } == true
-  }
-
-  private func setShaping() {
-    var plan = ShapingPlan(link: linkKbps)
-    var marks: [Int: UInt8] = [:]
-    for slice in slices.values {
-      let qos = slice.config.qos ?? TunnelQoS()
-      marks[slice.number] = qos.dscp << 2
-      guard isShaped(slice) else { continue }
-      plan.rules[slice.number] = ShapingRule(
-        ceiling: qos.ceilingKbps, guaranteed: qos.guaranteedKbps, priority: qos.priority)
-    }
-    transmit.state.withLock { $0.setShaping(plan, marks: marks) }
-  }
-
-  /// The paths of a slice carry more or less than before.
-  private mutating func setMTU(_ mtu: Int, _ name: String) {
-    guard var slice = slices[name], let device = slice.device, slice.mtu != mtu else { return }
-    slice.mtu = mtu
-    slices[name] = slice
-    do throws(GatewayError) {
-      try device.configure(slice.config, mtu: mtu)
-    } catch {
-      events.append(.sliceFailed(slice: name, reason: error.description))
-    }
-    receive.state.withLock { $0.setDevice(device, mtu: mtu, number: slice.number) }
-    tellTransmit()
-  }
-
-  /// Looks after shared devices: another gateway of this machine may have paths that carry more (the
-  /// narrowest counts), and a new session may not have become one that answers.
-  mutating func tendDevices() {
-    for (name, slice) in slices where slice.config.isShared {
-      setAttached(name)
-      guard let device = slice.device, let mtu = device.mtu, mtu > slice.mtu else { continue }
-      try? device.configure(slice.config, mtu: slice.mtu)
-    }
-  }
-
-  /// Takes flows of a shared device, or leaves them to the others.
-  private mutating func setAttached(_ name: String) {
-    guard var slice = slices[name], slice.config.isShared, let device = slice.device,
-      slice.isAttached != slice.wantsFlows, device.setAttached(slice.wantsFlows)
-    else { return }
-    slice.isAttached.toggle()
-    slices[name] = slice
-    tellTransmit()
-  }
-
-  private mutating func setSlice(_ name: String, _ config: TunnelSliceConfig) {
-    var slice: Slice
-    if let known = slices[name] {
-      slice = known
-    } else {
-      let taken = Set(slices.values.map(\.number))
-      guard let number = (0..<GatewayLimits.devices).first(where: { !taken.contains($0) }) else {
-        events.append(.sliceFailed(slice: name, reason: "too many slices on one gateway"))
-        return
-      }
-      slice = Slice(config: config, device: nil, number: number, mtu: config.mtu)
-    }
-    do throws(GatewayError) {
-      if let device = slice.device, slice.config.device == config.device,
-        slice.config.isShared == config.isShared
-      {
-        if slice.config.mtu != config.mtu || slice.config.addresses != config.addresses {
-          let isNarrowed = slice.mtu < slice.config.mtu
-          slice.mtu = isNarrowed ? min(slice.mtu, config.mtu) : config.mtu
-          try device.configure(config, mtu: slice.mtu)
-        }
-      } else {
-        // Of the same name, it has to be let go of first.
-        slice.device = nil
-        let device = try TunnelDevice(config)
-        slice.device = device
-        slice.mtu = config.mtu
-        slice.isAttached =
-          !config.isShared || slice.wantsFlows || !device.setAttached(false)
-      }
-      slice.failure = nil
-    } catch {
-      // Told once, not with every plan.
-      if slice.failure != error.description {
-        events.append(.sliceFailed(slice: name, reason: error.description))
-      }
-      slice.failure = error.description
-    }
-    slice.config = config
-    slices[name] = slice
-    receive.state.withLock { $0.setDevice(slice.device, mtu: slice.mtu, number: slice.number) }
-  }
-
   /// Counts the traffic of these services from now on; those that stay keep their figures.
   mutating func setServices(_ configs: [TunnelServiceConfig], cluster: String) {
-    let devices = slices.mapValues(\.number)
-    let update = services.update(configs, links: links, devices: devices, cluster: cluster)
+    let update = services.update(
+      configs, links: links, devices: slices.numbers, cluster: cluster)
     guard let (table, origin) = update else { return }
     receive.state.withLock { $0.table.setServices(table, origin: origin) }
     transmit.state.withLock { $0.table.setServices(table, origin: origin) }
@@ -208,34 +69,12 @@ struct GatewayState {
       received: receive.state.withLock { $0.table.serviceCounts })
   }
 
-  /// What slices with a rate hold back.
-  var queues: [QueueStatus] {
-    slices.sorted { $0.key < $1.key }.flatMap { name, slice in
-      QueueStatus.list(name, transmit.state.withLock { $0.queues(slice.number) })
-    }
-  }
-
   /// Whether the far side sees this gateway elsewhere than it is; `nil` where that is not known.
   func isTranslated(_ link: LinkStatus) -> Bool? {
     guard let observed = link.observed, let endpoint = link.endpoint,
       let source = sources[endpoint]
     else { return nil }
     return observed != IPEndpoint(source, port: port.local.port)
-  }
-
-  /// By slice, why it is not served.
-  var failures: [String: String] { slices.compactMapValues(\.failure) }
-
-  /// The links of a plan whose slice is served here.
-  func links(of plan: GatewayPlan) -> [LinkConfig] {
-    plan.peers.compactMap { peer in
-      guard let slice = slices[peer.slice], slice.device != nil else { return nil }
-      return LinkConfig(
-        id: peer.link, endpoints: peer.endpoints, staticKey: peer.staticKey,
-        trust: peer.certificateAuthority + Array(peer.spiffeURI.utf8),
-        localBlocks: slice.config.localBlocks, remoteBlocks: peer.remoteBlocks,
-        mtu: slice.config.mtu)
-    }
   }
 
   // MARK: Effects
@@ -286,17 +125,17 @@ struct GatewayState {
     case .halt(let id):
       transmit.state.withLock { $0.table.halt(id) }
     case .routes(let slice, let routes):
-      guard let number = slices[slice]?.number else { return }
+      guard let number = slices.numbers[slice] else { return }
       transmit.state.withLock { $0.table.setRoutes(routes, device: number) }
     case .mtu(let slice, let mtu):
-      setMTU(mtu, slice)
+      slices.setMTU(mtu, slice, events: &events)
     case .event(let event):
       note(event)
     }
   }
 
   private mutating func open(_ opening: SessionOpening) {
-    let device = slices[opening.slice]?.number ?? 0
+    let device = slices.numbers[opening.slice] ?? 0
     receive.state.withLock { $0.table.open(opening, device: device) }
     transmit.state.withLock { $0.table.open(opening) }
     setTarget(opening.target, opening.id)
@@ -344,17 +183,9 @@ struct GatewayState {
     switch event {
     case .reachability(let slice, let cluster, let reachable):
       events.append(.reachability(slice: slice, cluster: cluster, reachable: reachable))
-      if reachable {
-        slices[slice]?.reached.insert(cluster)
-      } else {
-        slices[slice]?.reached.remove(cluster)
-      }
-      setAttached(slice)
+      slices.note(slice, cluster, isReachable: reachable)
     case .established(let link):
-      // The far side may send at once, before it has answered a probe: what a detached device is
-      // given is lost.
-      slices[link.slice]?.isHopefulUntil = GatewayClock.now.instant + Self.hope
-      setAttached(link.slice)
+      slices.noteSession(link.slice)
       events.append(
         .established(slice: link.slice, cluster: link.cluster, replica: link.replica))
     case .handshakeFailed(let link, let reason):
