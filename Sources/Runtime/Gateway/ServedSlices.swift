@@ -1,4 +1,5 @@
 internal import Base
+internal import Synchronization
 internal import Tunnel
 
 /// The slices that a gateway serves: their devices, what they may send, and which flows of a shared
