@@ -227,6 +227,22 @@ import Testing
     #expect(world.serving("web", in: "c") == ["a", "b"])
   }
 
+  @Test func aPodThatStaysOutServesNobody() throws {
+    var world = try MCSWorld()
+    world.put(.pods, "shop", "web-1", labels: [ObjectNames.optOut: ""], in: "a")
+    world.export("web", in: "a", pods: ["192.168.0.1", "192.168.0.2", "192.168.0.3"])
+    world.settle()
+    #expect(world.endpoints(of: "web", in: "b") == 2)
+    #expect(world.endpoints(of: "web", in: "a") == 2)
+    world.put(.pods, "shop", "web-0", labels: [ObjectNames.optOut: "true"], in: "a")
+    world.settle()
+    #expect(world.endpoints(of: "web", in: "b") == 1)
+    world.put(.pods, "shop", "web-0", labels: [ObjectNames.optOut: "false"], in: "a")
+    world.remove(.pods, "web-1", in: "a")
+    world.settle()
+    #expect(world.endpoints(of: "web", in: "b") == 3)
+  }
+
   @Test func affinityDecidesWhatKubeProxySees() throws {
     var world = try MCSWorld()
     world.export("web", in: "a", annotations: [ObjectNames.affinity: "remote"])

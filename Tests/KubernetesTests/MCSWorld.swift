@@ -127,6 +127,7 @@ struct MCSWorld {
             [
               "addresses": [.string($0.address)], "hostname": .string($0.host),
               "conditions": ["ready": .bool($0.ready)],
+              "targetRef": ["kind": "Pod", "namespace": "shop", "name": .string($0.host)],
             ]
           }),
       ], in: cluster)
@@ -291,6 +292,11 @@ struct MCSWorld {
     (objects[cluster]?.all(.endpointSlices) ?? []).filter {
       $0.labels[MCS.serviceNameLabel] == name
     }
+  }
+
+  /// How many endpoints of a service there are here.
+  func endpoints(of name: String, in cluster: String) -> Int {
+    slices(of: name, in: cluster).reduce(0) { $0 + ($1.json["endpoints"]?.array?.count ?? 0) }
   }
 
   /// Source clusters of the slices that kube-proxy sees.

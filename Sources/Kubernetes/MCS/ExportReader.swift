@@ -36,6 +36,8 @@ public struct ExportReader: Sendable {
   /// The slice of each namespace that takes part.
   private let slices: [String: String]
   private let index: ServiceIndex
+  /// Pods that serve no slice.
+  private let optedOut: Set<ObjectKey>
 
   /// - Parameter exports: ServiceExports in the version that is served.
   public init(
@@ -45,21 +47,24 @@ public struct ExportReader: Sendable {
     let index = ServiceIndex(objects, exports: exports)
     self.init(
       objects, index, slices: Self.slices(objects, view, cluster, consent), consent: consent,
-      only: index.services)
+      optedOut: Set(objects.all(.pods).filter(\.isOptedOut).map(\.key)), only: index.services)
   }
 
   /// Reads some services only.
   ///
-  /// - Parameter slices: of each namespace that takes part.
+  /// - Parameters:
+  ///   - slices: of each namespace that takes part.
+  ///   - optedOut: Pods that serve no slice.
   public init(
     _ objects: ClusterObjects, _ index: ServiceIndex, slices: [String: String], consent: Consent,
-    only services: some Sequence<ServiceName>
+    optedOut: Set<ObjectKey>, only services: some Sequence<ServiceName>
   ) {
     self.objects = objects
     self.exports = index.exports
     self.consent = consent
     self.slices = slices
     self.index = index
+    self.optedOut = optedOut
     for service in services.sorted() {
       let key = ObjectKey(namespace: service.namespace, name: service.name)
       if let export = objects[ObjectID(exports, key)], !export.isTerminating { read(export) }
@@ -143,7 +148,8 @@ public struct ExportReader: Sendable {
       .map { String($0) }.filter { NameRules.isDomain($0) }
     services.services.append(
       LocalService(
-        service: name, ports: Self.ports(service, parts), endpoints: Self.endpoints(parts),
+        service: name, ports: Self.ports(service, parts),
+        endpoints: Self.endpoints(parts, without: optedOut),
         export: .init(
           slice: slice, headless: service.spec["clusterIP"]?.string == "None",
           aliases: Array(aliases.prefix(ServiceExport.aliasLimit)),
@@ -203,7 +209,9 @@ public struct ExportReader: Sendable {
 
   /// Each address once; the ready one of two with one address, as slices overlap for a moment while
   /// the controller moves an endpoint. Ascending by address.
-  static func endpoints(_ slices: [KubernetesObject]) -> [LocalService.Endpoint] {
+  static func endpoints(
+    _ slices: [KubernetesObject], without optedOut: Set<ObjectKey> = []
+  ) -> [LocalService.Endpoint] {
     var out: [IPAddress: LocalService.Endpoint] = [:]
     var names: [String: IPAddress] = [:]
     for slice in slices {
@@ -211,6 +219,9 @@ public struct ExportReader: Sendable {
         // The first address of an endpoint stands for it (EndpointSlice's API).
         guard let address = item["addresses"]?.array?.first?.string.flatMap({ IPAddress($0) })
         else { continue }
+        if !optedOut.isEmpty, let pod = pod(of: item, in: slice), optedOut.contains(pod) {
+          continue
+        }
         // Absent means ready, and a terminating one is not.
         let isReady = item.at("conditions", "ready")?.bool ?? true
         var hostname = item["hostname"]?.string ?? ""
@@ -226,5 +237,12 @@ public struct ExportReader: Sendable {
     }
     return out.values.sorted { $0.address < $1.address }
       .prefix(LocalServices.endpointLimit).map { $0 }
+  }
+
+  private static func pod(of endpoint: JSON, in slice: KubernetesObject) -> ObjectKey? {
+    guard let target = endpoint["targetRef"], target["kind"]?.string == "Pod",
+      let name = target["name"]?.string
+    else { return nil }
+    return ObjectKey(namespace: target["namespace"]?.string ?? slice.namespace, name: name)
   }
 }

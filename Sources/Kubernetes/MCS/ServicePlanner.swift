@@ -53,6 +53,8 @@ public struct ServicePlanner: Sendable {
   private var unsettled: Set<ServiceName> = []
   private var dirty: Set<ServiceName> = []
   private var families: Set<IPAddress.Family> = []
+  /// Pods that serve no slice.
+  private var optedOut: Set<ObjectKey> = []
   private var reachability: [String: Reachability] = [:]
   private var isWhole = true
   private var isFirst = true
@@ -89,6 +91,7 @@ public struct ServicePlanner: Sendable {
       dirty.formUnion(entries.keys)
     }
     self.isWhole = isWhole
+    noteOptOuts(ids, objects)
     noteNamespaces(ids, objects, view, change)
     noteView(view, change)
     noteReachability(reachability, view)
@@ -107,6 +110,26 @@ public struct ServicePlanner: Sendable {
         return
       }
     }
+  }
+
+  /// A Pod's label changes seldom: then its namespace's exports are read again.
+  private mutating func noteOptOuts(_ ids: Set<ObjectID>?, _ objects: ClusterObjects) {
+    let old = optedOut
+    if let ids, !isFirst {
+      for id in ids where id.type == .pods {
+        if objects[id]?.isOptedOut == true {
+          optedOut.insert(id.key)
+        } else {
+          optedOut.remove(id.key)
+        }
+      }
+    } else {
+      optedOut = Set(objects.all(.pods).filter(\.isOptedOut).map(\.key))
+    }
+    guard old != optedOut else { return }
+    let namespaces = Set(old.symmetricDifference(optedOut).map(\.namespace))
+    dirty.formUnion(
+      index.services.filter { namespaces.contains($0.namespace) && index.isExported($0) })
   }
 
   private mutating func noteNamespaces(
@@ -170,7 +193,8 @@ public struct ServicePlanner: Sendable {
 
   public mutating func readExports(_ objects: ClusterObjects) -> Exports {
     let reader = ExportReader(
-      objects, index, slices: namespaces, consent: configuration.consent, only: dirty)
+      objects, index, slices: namespaces, consent: configuration.consent,
+      optedOut: optedOut, only: dirty)
     for service in dirty { entries[service, default: Entry()].finding = nil }
     for service in dirty { entries[service]?.local = nil }
     for finding in reader.findings {

@@ -36,6 +36,10 @@ public struct KubernetesObject: Hashable, Sendable {
   public var finalizers: [String] { (metadata["finalizers"]?.array ?? []).compactMap(\.string) }
   /// Somebody deleted it; it stays until its finalizers are gone.
   public var isTerminating: Bool { metadata["deletionTimestamp"]?.string != nil }
+  /// Of a Pod: it takes no part in the slice of its namespace.
+  public var isOptedOut: Bool {
+    labels[ObjectNames.optOut].map { $0 != "false" } ?? false
+  }
   public var spec: JSON { json["spec"] ?? .empty }
   public var status: JSON { json["status"] ?? .empty }
 

@@ -74,11 +74,10 @@ struct NodePods: Sendable {
     else { return nil }
     let listed = (object.status["podIPs"]?.array ?? []).compactMap { $0["ip"]?.string }
     let texts = listed.isEmpty ? [object.status["podIP"]?.string].compactMap { $0 } : listed
-    let optOut = object.labels[ObjectNames.optOut]
     return Pod(
       node: node, addresses: Set(texts.compactMap { IPAddress($0) }).sorted(),
       usesHostNetwork: object.spec["hostNetwork"]?.bool ?? false,
-      isOptedOut: optOut != nil && optOut != "false", gateway: gateway(object))
+      isOptedOut: object.isOptedOut, gateway: gateway(object))
   }
 
   /// Nobody but whoever may make Pods beside the peers makes gateways.
