@@ -30,11 +30,12 @@ final class PlanKeeper {
     }
   }
 
-  init(path: String, file: GatewayPlanFile, gateway: Gateway) {
+  /// - Parameter mark: of the plan, from before `file` was read: what replaces it meanwhile is a change.
+  init(path: String, mark: PlanReader.Mark?, file: GatewayPlanFile, gateway: Gateway) {
     self.path = path
     self.gateway = gateway
     who = Who(file)
-    mark = PlanReader.mark(path)
+    self.mark = mark
   }
 
   func apply(_ file: GatewayPlanFile) {

@@ -36,12 +36,13 @@ import Runtime
     signals.tick(every: PlanKeeper.interval)
     do {
       if wait, !waitForPlan(signals) { return }
+      let mark = PlanReader.mark(plan)
       let file = try PlanReader.read(plan)
       let gateway = try Gateway(
         GatewayConfiguration(
           cluster: file.cluster, replica: file.replica, listen: file.listen,
           staticKey: file.staticKey, onEvent: { Self.say(GatewayReport.line($0)) }))
-      let keeper = PlanKeeper(path: plan, file: file, gateway: gateway)
+      let keeper = PlanKeeper(path: plan, mark: mark, file: file, gateway: gateway)
       keeper.apply(file)
       Self.say(GatewayReport.listening(gateway.status()))
       if let metrics { try serveMetrics(metrics, gateway) }
