@@ -14,13 +14,28 @@ import UnixSignals
     discussion: """
       What goes wrong changes nothing: the document stays, and the agent keeps what is in force.
       In a Pod the ServiceAccount is used; it needs to list and watch nodenetworks.starling.dev.
+      With --secret it also keeps the plan of a gateway (starling-gateway) as that Secret has it, and \
+      says in slicegateways.starling.dev how the tunnels are.
       """)
 
   @Option(help: "The node's name in the cluster.")
   var node: String?
 
-  @Option(help: "Instead of a node's: the gateway's own address, for the agent beside a gateway.")
+  @Option(
+    help: "Instead of a node's: the gateway's own address (or addresses, separated by commas).")
   var gateway: String?
+
+  @Option(help: "Beside a gateway: the Secret with its plan, in the namespace of the Pod.")
+  var secret: String?
+
+  @Option(help: "Where the gateway's plan is kept.")
+  var plan = "/run/starling/plan.json"
+
+  @Option(help: "The gateway's Pod, in whose name is told how the tunnels are.")
+  var pod = ""
+
+  @Option(help: "Where the Secret is; empty: the namespace of the Pod or of the context.")
+  var namespace = ""
 
   @Option(help: "The document.")
   var document = "/var/lib/starling/node.json"
@@ -41,11 +56,19 @@ import UnixSignals
     }
     signal(SIGPIPE, SIG_IGN)
     let logger = Logger(label: "starling-node-feed")
-    let feed = try NodeFeed(subject, document: document, kubeconfig: kubeconfig, logger: logger)
+    var feeds: [any Service] = [
+      try NodeFeed(subject, document: document, kubeconfig: kubeconfig, logger: logger)
+    ]
+    if let secret {
+      feeds.append(
+        try GatewayFeed(
+          GatewayFeed.Subject(secret: secret, plan: plan, pod: pod), kubeconfig: kubeconfig,
+          namespace: namespace.isEmpty ? nil : namespace, logger: logger))
+    }
     var quiet = logger
     quiet.logLevel = .warning
     let services = ServiceGroupConfiguration(
-      services: [.init(service: feed)], gracefulShutdownSignals: [.sigterm, .sigint],
+      services: feeds.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint],
       logger: quiet)
     try await ServiceGroup(configuration: services).run()
   }
@@ -54,7 +77,9 @@ import UnixSignals
     switch (node, gateway) {
     case (let name?, nil) where !name.isEmpty: return .node(name)
     case (nil, let text?):
-      guard let address = IPAddress(text) else {
+      let addresses = text.split(separator: ",").compactMap { IPAddress(String($0)) }
+      // The one that the operator tells the nodes: IPv4 where there is one.
+      guard let address = addresses.first(where: { $0.family == .v4 }) ?? addresses.first else {
         throw ValidationError("--gateway: an IP address")
       }
       return .gateway(address)

@@ -28,6 +28,9 @@ struct DaemonOptions: ParsableArguments {
   @Option(help: help("kubernetes.consent")) var kubernetesConsent: String?
   @Option(help: help("kubernetes.dns.listen")) var kubernetesDnsListen: String?
   @Option(help: help("kubernetes.dns.adapter")) var kubernetesDnsAdapter: String?
+  @Option(help: help("kubernetes.gateway.replicas")) var kubernetesGatewayReplicas: String?
+  @Option(help: help("kubernetes.gateway.image")) var kubernetesGatewayImage: String?
+  @Option(help: help("kubernetes.gateway.nodeImage")) var kubernetesGatewayNodeImage: String?
   @Option(help: help("gateway.listen")) var gatewayListen: String?
   @Option(help: help("gateway.advertise")) var gatewayAdvertise: String?
   @Option(help: help("gateway.linkKbps")) var gatewayLinkKbps: String?
@@ -57,7 +60,11 @@ struct DaemonOptions: ParsableArguments {
       "kubernetes.context": kubernetesContext, "kubernetes.namespace": kubernetesNamespace,
       "kubernetes.identitySecret": kubernetesIdentitySecret,
       "kubernetes.consent": kubernetesConsent, "kubernetes.dns.listen": kubernetesDnsListen,
-      "kubernetes.dns.adapter": kubernetesDnsAdapter, "gateway.listen": gatewayListen,
+      "kubernetes.dns.adapter": kubernetesDnsAdapter,
+      "kubernetes.gateway.replicas": kubernetesGatewayReplicas,
+      "kubernetes.gateway.image": kubernetesGatewayImage,
+      "kubernetes.gateway.nodeImage": kubernetesGatewayNodeImage,
+      "gateway.listen": gatewayListen,
       "gateway.advertise": gatewayAdvertise, "gateway.linkKbps": gatewayLinkKbps,
       "gateway.planFile": gatewayPlanFile, "gateway.relayKbps": gatewayRelayKbps,
       "gateway.workers": gatewayWorkers,

@@ -119,6 +119,15 @@ public struct ConfigurationOption: Hashable, Sendable {
     .init(
       "kubernetes.dns.adapter", .choice(["none", "coredns", "coredns-custom"]), "none",
       "The ConfigMap in kube-system that hands slice names on to the Service starling-dns."),
+    .init(
+      "kubernetes.gateway.replicas", .integer(0...8), 8,
+      "The most gateways that are made here, whatever slices ask for; 0: none."),
+    .init(
+      "kubernetes.gateway.image", .path(limit: 512), "starling",
+      "The image of gateways: it has starling-gateway and starling-node-feed."),
+    .init(
+      "kubernetes.gateway.nodeImage", .path(limit: 512), "starling-node",
+      "The image of the node agent beside them: it has starling-node."),
     .init("gateway.listen", .optional(.endpoint), "0.0.0.0:7900", "Tunnels, UDP; empty: off."),
     .init(
       "gateway.advertise", .list(.endpoint), [],

@@ -31,6 +31,10 @@ public struct DaemonConfiguration: Hashable, Sendable {
     public var dnsListen: [IPEndpoint]
     /// `none`, `coredns` or `coredns-custom`.
     public var dnsAdapter: String
+    /// At most so many gateways; 0: none.
+    public var gatewayReplicas: Int
+    public var gatewayImage: String
+    public var gatewayNodeImage: String
   }
 
   public struct Gateway: Hashable, Sendable {
@@ -116,7 +120,10 @@ public struct DaemonConfiguration: Hashable, Sendable {
       identitySecret: read.text("kubernetes.identitySecret"),
       consent: read.text("kubernetes.consent") ?? "labelled",
       dnsListen: read.list("kubernetes.dns.listen") { IPEndpoint($0) },
-      dnsAdapter: read.text("kubernetes.dns.adapter") ?? "none")
+      dnsAdapter: read.text("kubernetes.dns.adapter") ?? "none",
+      gatewayReplicas: read.integer("kubernetes.gateway.replicas"),
+      gatewayImage: read.text("kubernetes.gateway.image") ?? "",
+      gatewayNodeImage: read.text("kubernetes.gateway.nodeImage") ?? "")
     gateway = Gateway(
       listen: read.endpoint("gateway.listen"),
       advertise: read.list("gateway.advertise") { IPEndpoint($0) },

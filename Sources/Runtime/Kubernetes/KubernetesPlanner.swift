@@ -21,6 +21,8 @@ actor KubernetesPlanner {
     /// Who acts for this cluster.
     var holder: String
     var role: Role
+    /// Addresses of load balancers' host names.
+    var resolved: [String: [IPAddress]] = [:]
     var now: Now
   }
 
@@ -38,6 +40,9 @@ actor KubernetesPlanner {
     var plan: PlatformPlan
     /// To be persisted before anything is published; `nil`: as they were.
     var allocators: [String: AddressAllocator]?
+    var tunnels = GatewayOperator.Report()
+    /// To be looked up for the next pass.
+    var hostNames: Set<String> = []
   }
 
   private let cluster: String
@@ -57,6 +62,7 @@ actor KubernetesPlanner {
   private var mirrors = MirrorPlan()
   private var operations: OperatorPlanner
   private var nodes: NodeNetworkPlanner
+  private var gateways: GatewayOperator
   private var events = EventRecorder()
   /// By what they are of: to be recorded once this peer acts.
   private var untold: [String: Set<EventRecorder.Statement>] = [:]
@@ -68,9 +74,11 @@ actor KubernetesPlanner {
   private var hasMissed = true
 
   init(
-    _ configuration: OperatorPlanner.Configuration, consent: ExportReader.Consent,
-    servers: [IPAddress], instance: String, allocators: [String: AddressAllocator]
+    _ configuration: OperatorPlanner.Configuration, gateways: GatewayOperator,
+    consent: ExportReader.Consent, servers: [IPAddress], instance: String,
+    allocators: [String: AddressAllocator]
   ) {
+    self.gateways = gateways
     cluster = configuration.cluster
     operations = OperatorPlanner(configuration)
     nodes = NodeNetworkPlanner(
@@ -92,7 +100,12 @@ actor KubernetesPlanner {
     } else {
       view.rebuild(from: registers)
     }
-    let reachability = self.reachability(input.picture)
+    if let objects = input.objects {
+      let isWhole = input.changed == nil || hasMissed
+      gateways.observe(objects, view, changed: isWhole ? nil : input.changed, now: input.now)
+    }
+    let tunnels = gateways.report(view, now: input.now)
+    let reachability = self.reachability(input.picture, tunnels.reachable)
     var writes: [RegisterWrite] = []
     var refusals: [ServiceExportReconciler.Refusal] = []
     if let objects = input.objects {
@@ -102,6 +115,7 @@ actor KubernetesPlanner {
         isWhole ? nil : input.changed, in: objects, view, isWhole ? nil : change,
         reachability: reachability)
       (writes, refusals) = export(objects, input.now)
+      writes += gateways.publications(view, objects, resolved: input.resolved, now: input.now)
     }
     hadMissed = hasMissed
     hasMissed = input.objects == nil
@@ -116,7 +130,9 @@ actor KubernetesPlanner {
     mirrors.isStale = mirrors.isStale || change != ViewChange()
     isViewChanged = change?.slices.isEmpty != true
     defer { persisted = allocators }
-    return Publication(plan: plan, allocators: allocators == persisted ? nil : allocators)
+    return Publication(
+      plan: plan, allocators: allocators == persisted ? nil : allocators, tunnels: tunnels,
+      hostNames: gateways.hostNames)
   }
 
   /// The second half: requests that make the cluster's objects what they should be.
@@ -128,6 +144,8 @@ actor KubernetesPlanner {
     var names: NamingTable?
     /// Requests to be sent once, whatever becomes of them.
     var events: [APIRequest] = []
+    /// When there is something to do without any change, milliseconds since 1970.
+    var nextMilliseconds: UInt64?
   }
 
   func objects(_ input: Input, intake: [DesiredObject]) -> Work {
@@ -152,7 +170,11 @@ actor KubernetesPlanner {
     actions += nodes.plan(
       view, objects, changed: hadMissed ? nil : input.changed, isViewChanged: isViewChanged,
       services: services, allocators: &allocators)
-    return Work(actions: actions, names: names, events: tell(input))
+    // Only who acts makes keys and certificates.
+    if input.role == .acts { actions += gateways.actions(view, objects, now: input.now) }
+    return Work(
+      actions: actions, names: names, events: tell(input),
+      nextMilliseconds: gateways.nextMilliseconds)
   }
 
   /// That something was put back as it should be.
@@ -206,14 +228,17 @@ actor KubernetesPlanner {
     return (writes, plan.refusals)
   }
 
-  /// Membership decides what can be reached until gateways report.
-  private func reachability(_ picture: PeerPicture) -> [String: Reachability] {
+  /// Gateways say what can be reached; membership decides where none has said anything.
+  private func reachability(
+    _ picture: PeerPicture, _ tunnels: [String: Set<String>]
+  ) -> [String: Reachability] {
     let present = picture.present
     var out: [String: Reachability] = [:]
     for slice in view.slices(of: cluster) {
       let others = Set(slice.members.map(\.cluster)).subtracting([cluster])
       out[slice.name] = Reachability(
-        local: cluster, reachable: others.intersection(present), drained: view.drained,
+        local: cluster, reachable: others.intersection(tunnels[slice.name] ?? present),
+        drained: view.drained,
         stale: others.subtracting(present))
     }
     return out

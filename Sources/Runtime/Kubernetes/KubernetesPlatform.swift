@@ -17,19 +17,21 @@ internal import Synchronization
 /// known by then. Of a cluster's peers the lease's holder writes; all of them answer names. Nothing
 /// here needs another cluster, and only writing needs the API server.
 final class KubernetesPlatform: Platform {
-  private let configuration: DaemonConfiguration
-  private let cluster: String
-  private let engine: PeerEngine
-  private let store: ChangesetStore
-  private let registry: MetricsRegistry
-  private let logger: Logger
+  let configuration: DaemonConfiguration
+  let cluster: String
+  let engine: PeerEngine
+  let store: ChangesetStore
+  let registry: MetricsRegistry
+  let logger: Logger
   private let consent: ExportReader.Consent
   private let access: ClusterAccess
-  private let transport: APITransport
+  let transport: APITransport
   let dns: DNSServer
-  private let state = Mutex(State())
+  /// Of load balancers that have names.
+  let hosts = HostAddresses()
+  let state = Mutex(State())
 
-  private struct State {
+  struct State {
     var planner: KubernetesPlanner?
     /// Registers that changed since the last pass; `nil`: all are new.
     var registers: Set<RegisterName>?
@@ -43,6 +45,11 @@ final class KubernetesPlatform: Platform {
     /// Keeps who this peer is.
     var vault: Task<Void, Never>?
     var latest: PlatformPlan?
+    var tunnels = GatewayOperator.Report()
+    var secrets: SecretWatches?
+    /// When there is something to do without any change, milliseconds since 1970.
+    var nextMilliseconds: UInt64?
+    var clock: Task<Void, Never>?
     var isDirty = false
     var isRunning = false
     var isStopped = false
@@ -83,12 +90,14 @@ final class KubernetesPlatform: Platform {
       self?.changed(type, keys)
     }
     let genesis = engine.identity.genesis
+    let gateways = makeGateways()
     let planner = KubernetesPlanner(
       OperatorPlanner.Configuration(
         cluster: cluster, clusterSet: genesis.name, namespace: namespace,
         dns: ClusterDNSPlanner.Adapter(rawValue: configuration.kubernetes.dnsAdapter) ?? .none,
         zones: genesis.zones + [NamingTable.clustersetZone]),
-      consent: consent, servers: configuration.kubernetes.dnsListen.map(\.address),
+      gateways: gateways, consent: consent,
+      servers: configuration.kubernetes.dnsListen.map(\.address),
       instance: engine.nodeID.short, allocators: allocators)
     let lease = LeaseRunner(
       .init(
@@ -99,27 +108,37 @@ final class KubernetesPlatform: Platform {
       transport, logger: logger, mayWrite: { await lease.mayWrite },
       compare: { [weak self] in self?.wake() },
       reverted: { [weak self] in self?.reverted($0) })
+    let secrets = SecretWatches(
+      transport, namespace: namespace,
+      names: (0..<gateways.configuration.replicas).map { GatewayWorkloads.name($0) },
+      logger: logger
+    ) { [weak self] in self?.changed($0, $1) }
     state.withLock {
       $0.planner = planner
       $0.watch = watch
       $0.lease = lease
       $0.writer = writer
+      $0.secrets = secrets
     }
     keepIdentity()
     try await dns.start(configuration.kubernetes.dnsListen)
     engine.observe { [weak self] change in self?.react(change) }
-    await watch.start(Self.watches)
+    await watch.start(Self.watches(in: namespace))
+    await secrets.start()
     await lease.start()
     collectMetrics()
+    keepTime()
     wake()
   }
 
   func stop() async {
-    let (watch, lease, writer) = state.withLock { state in
+    let (watch, lease, writer, secrets) = state.withLock { state in
       state.isStopped = true
       state.vault?.cancel()
-      return (state.watch, state.lease, state.writer)
+      state.clock?.cancel()
+      return (state.watch, state.lease, state.writer, state.secrets)
     }
+    await secrets?.stop()
     await writer?.clear()
     await lease?.stop()
     await watch?.stop()
@@ -140,42 +159,13 @@ final class KubernetesPlatform: Platform {
     state.withLock { $0.vault = task }
   }
 
-  /// What is watched in every cluster. The MCS types may not be served.
-  static var watches: [WatchConfiguration] {
-    configurations([
-      .namespaces, .services, .endpointSlices, .serviceExports, .serviceImports, .slices,
-      .clusterPeers, .signedChangesets,
-    ])
-      + (OperatorPlanner.watched + NodeNetworkPlanner.watched).map { type in
-        var configuration = WatchConfiguration(type)
-        configuration.isOptional = true
-        configuration.mayBeForbidden = true
-        configuration.keeps = NodeNetworkPlanner.keeps[type] ?? []
-        // The cluster's DNS and nothing else.
-        if type == .configMaps { configuration.namespace = ClusterDNSPlanner.namespace }
-        return configuration
-      }
-  }
-
-  /// Watched where the newer version of the MCS types is not served.
-  static var oldWatches: [WatchConfiguration] {
-    configurations(
-      [ResourceType.serviceExports, .serviceImports].map { $0.version(MCS.versions[1]) })
-  }
-
-  private static func configurations(_ types: [ResourceType]) -> [WatchConfiguration] {
-    types.map {
-      var configuration = WatchConfiguration($0)
-      // Defined by CRDs, which may be installed later or never.
-      configuration.isOptional = [MCS.group, ResourceType.slices.group].contains($0.group)
-      return configuration
-    }
-  }
-
   var latest: PlatformPlan? { state.withLock { $0.latest } }
-  var reachableClusters: [String: Set<String>]? { nil }
-  var gatewayStatus: GatewayStatus? { nil }
-  var gatewayProblem: String? { nil }
+  var reachableClusters: [String: Set<String>]? {
+    state.withLock { $0.latest?.reachability.mapValues(\.reachable) }
+  }
+  var gatewayStatuses: [GatewayStatus] { state.withLock { $0.tunnels.statuses } }
+  var gatewayProblem: String? { state.withLock { $0.tunnels.problem } }
+  var lostGateways: [String] { state.withLock { $0.tunnels.lost } }
 
   // MARK: What asks for a pass
 
@@ -220,7 +210,7 @@ final class KubernetesPlatform: Platform {
     Task { if let event = await planner.reverted(id) { send([event]) } }
   }
 
-  private var namespace: String { configuration.kubernetes.namespace ?? access.namespace }
+  var namespace: String { configuration.kubernetes.namespace ?? access.namespace }
 
   private func roleChanged(_ role: LeaseElector.Role) {
     if role == .follower {
@@ -231,14 +221,14 @@ final class KubernetesPlatform: Platform {
     wake()
   }
 
-  private func wake(after delay: Duration) {
+  func wake(after delay: Duration) {
     Task {
       try? await Task.sleep(for: delay)
       self.wake()
     }
   }
 
-  private func wake() {
+  func wake() {
     let starts = state.withLock { state -> Bool in
       state.isDirty = true
       guard !state.isRunning, !state.isStopped else { return false }
@@ -289,6 +279,8 @@ final class KubernetesPlatform: Platform {
     let publication = await planner.publish(input)
     dns.serve(publication.plan.names)
     keep(publication.plan, publication.allocators)
+    state.withLock { $0.tunnels = publication.tunnels }
+    hosts.want(publication.hostNames)
     let isHolder = await lease.isHolder
     // Before everything was listed once nothing is known to be absent.
     guard let objects = input.objects else { return }
@@ -299,6 +291,7 @@ final class KubernetesPlatform: Platform {
     }
     let intake = state.withLock { $0.intake.desired(objects) }
     let work = await planner.objects(input, intake: intake)
+    state.withLock { $0.nextMilliseconds = work.nextMilliseconds }
     if let names = work.names { dns.serve(names) }
     if isHolder, await lease.mayWrite {
       await writer.replace(work.actions)
@@ -313,7 +306,8 @@ final class KubernetesPlatform: Platform {
       defer { state.objects = [] }
       return state.objects
     }
-    let objects = await watch.objects
+    var objects = await watch.objects
+    if let secrets = state.withLock({ $0.secrets }) { await secrets.add(to: &objects) }
     if let objects, !objects.isServed(.serviceExports) { await watch.start(Self.oldWatches) }
     let holder = await lease.holder
     let isOther = !holder.isEmpty && holder != engine.nodeID.hex
@@ -332,36 +326,7 @@ final class KubernetesPlatform: Platform {
     guard let (paths, registers, picture) = taken else { return nil }
     return KubernetesPlanner.Input(
       registers: registers, paths: paths, picture: picture, objects: objects, changed: changed,
-      holder: holder, role: role, now: WallClock.now)
-  }
-
-  /// Gives the peer what was handed in as objects.
-  private func handIn(_ objects: ClusterObjects) {
-    let todo = state.withLock { state in
-      let now = WallClock.now.instant
-      let isRetry = now >= state.nextIntake
-      if isRetry { state.nextIntake = now + Self.intakeRetry }
-      return state.intake.next(objects, retry: isRetry)
-    }
-    for (uid, bytes) in todo {
-      let (changeset, verdict) = ChangesetIntake.Verdict.read(bytes)
-      guard let changeset else {
-        state.withLock { $0.intake.judged(uid, verdict) }
-        wake()
-        continue
-      }
-      Task {
-        let verdicts = try? await engine.submit([changeset])
-        state.withLock { state in
-          let unknown = ChangesetIntake.Verdict(
-            .pending, reason: "Unavailable", message: "the peer cannot take changes now")
-          state.intake.judged(
-            uid, verdicts?.first.map { .init($0.outcome, of: changeset) } ?? unknown)
-        }
-        wake()
-        if state.withLock({ $0.intake.isWaiting }) { wake(after: Self.intakeRetry) }
-      }
-    }
+      holder: holder, role: role, resolved: hosts.addresses, now: WallClock.now)
   }
 
   private func keep(_ plan: PlatformPlan, _ allocators: [String: AddressAllocator]?) {
@@ -371,26 +336,6 @@ final class KubernetesPlatform: Platform {
       try store.setValue(Array(text.utf8), for: AllocationStore.name)
     } catch {
       logger.error("addresses may change at a restart", metadata: ["why": "\(error)"])
-    }
-  }
-
-  // MARK: Metrics
-
-  private func collectMetrics() {
-    registry.collect { [weak self] registry in
-      guard let self else { return }
-      for (outcome, count) in self.dns.counters.byOutcome.sorted(by: { $0.key < $1.key }) {
-        registry.counter(
-          "starling_dns_answers_total", help: "DNS messages by what became of them.",
-          labels: ["outcome": outcome]
-        ).raise(to: count)
-      }
-      for (method, count) in self.transport.sent.counts.sorted(by: { $0.key < $1.key }) {
-        registry.counter(
-          "starling_kubernetes_requests_total", help: "Requests to the API server, by method.",
-          labels: ["method": method]
-        ).raise(to: count)
-      }
     }
   }
 }

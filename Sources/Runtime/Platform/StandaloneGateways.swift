@@ -92,8 +92,7 @@ final class StandaloneGateways: Sendable {
 
   /// The n-th gateway has the n-th port.
   private static func at(_ endpoint: IPEndpoint, _ index: Int) -> IPEndpoint {
-    IPEndpoint(
-      endpoint.address, port: endpoint.port == 0 ? 0 : endpoint.port &+ UInt16(clamping: index))
+    endpoint.following(index)
   }
 
   private func advertised(_ listen: IPEndpoint) -> [IPEndpoint] {

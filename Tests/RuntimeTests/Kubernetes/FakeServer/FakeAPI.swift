@@ -276,13 +276,18 @@ struct FakeAPI {
   private static func matches(
     _ json: JSON, _ namespace: String, _ selector: [String: String]
   ) -> Bool {
-    let labels = json.at("metadata", "labels")?.texts ?? [:]
+    var labels = json.at("metadata", "labels")?.texts ?? [:]
+    labels[nameField] = json.at("metadata", "name")?.string
     return (namespace.isEmpty || json.at("metadata", "namespace")?.string == namespace)
       && selector.allSatisfy { labels[$0.key] == $0.value }
   }
 
+  /// The one field that lists are narrowed by here.
+  private static let nameField = "metadata.name"
+
   private static func selector(_ query: [String: String]) -> [String: String] {
-    (query["labelSelector"] ?? "").split(separator: ",").reduce(into: [:]) { out, part in
+    let parts = [query["labelSelector"] ?? "", query["fieldSelector"] ?? ""]
+    return parts.joined(separator: ",").split(separator: ",").reduce(into: [:]) { out, part in
       let pair = part.split(separator: "=", maxSplits: 1)
       if pair.count == 2 { out[String(pair[0])] = String(pair[1]) }
     }

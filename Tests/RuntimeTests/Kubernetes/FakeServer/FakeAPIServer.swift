@@ -35,7 +35,7 @@ final class FakeAPIServer: Sendable {
   static let allTypes: [ResourceType] = [
     .namespaces, .nodes, .services, .endpointSlices, .serviceExports, .serviceImports, .leases,
     .secrets, .configMaps, .events, .slices, .clusterPeers, .signedChangesets, .networkPolicies,
-    .clusterProperties, .pods, .nodeNetworks,
+    .clusterProperties, .pods, .nodeNetworks, .deployments, .podDisruptionBudgets, .sliceGateways,
   ]
 
   /// Where it listens, or did before it stopped.

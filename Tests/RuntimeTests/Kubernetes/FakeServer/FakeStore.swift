@@ -27,6 +27,7 @@ struct FakeStore {
   private(set) var oldest = 1000
   private var uids = 0
   private var addresses: UInt32 = 0
+  private var nodePorts: Int64 = 0
   /// First address of Services.
   let serviceBase: UInt32
   /// Wall clock for what the server writes.
@@ -332,6 +333,7 @@ struct FakeStore {
   ) throws(APIFailure) {
     switch type {
     case .services:
+      allotNodePorts(&object, old)
       let ports = object.spec["ports"]?.array ?? []
       let isExternal = object.spec["type"]?.string == "ExternalName"
       let isHeadless = object.spec["clusterIP"]?.string == "None"
@@ -371,5 +373,24 @@ struct FakeStore {
       }
     default: break
     }
+  }
+
+  /// Ports of the nodes for each port of a Service that is to be reached from outside; they stay.
+  private mutating func allotNodePorts(
+    _ object: inout KubernetesObject, _ old: KubernetesObject?
+  ) {
+    guard ["NodePort", "LoadBalancer"].contains(object.spec["type"]?.string),
+      var ports = object.spec["ports"]?.array
+    else { return }
+    let before = old?.spec["ports"]?.array ?? []
+    for index in ports.indices where ports[index]["nodePort"] == nil {
+      if before.indices.contains(index), let port = before[index]["nodePort"] {
+        ports[index]["nodePort"] = port
+      } else {
+        nodePorts += 1
+        ports[index]["nodePort"] = .integer(30_000 + nodePorts)
+      }
+    }
+    object.json["spec"]?["ports"] = .array(ports)
   }
 }

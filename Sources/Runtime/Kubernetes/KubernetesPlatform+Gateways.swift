@@ -1,0 +1,46 @@
+internal import Base
+internal import Kubernetes
+internal import Replication
+internal import Synchronization
+
+extension KubernetesPlatform {
+  /// How often time alone may change what is known: feeds that fell silent, leaves that are due.
+  static let clockInterval: Duration = .seconds(5)
+
+  func makeGateways() -> GatewayOperator {
+    let (options, gateway) = (configuration.kubernetes, configuration.gateway)
+    let listen = gateway.listen ?? IPEndpoint(IPAddress(v4: 0), port: 0)
+    let identity = engine.identity
+    let workloads = GatewayWorkloads(
+      GatewayWorkloads.Configuration(
+        namespace: namespace, image: options.gatewayImage, nodeImage: options.gatewayNodeImage,
+        port: Int(listen.port)))
+    let plans = GatewayPlans(
+      GatewayPlans.Configuration(
+        cluster: cluster, clusterSet: identity.genesis.id, listen: listen,
+        linkKbps: gateway.linkKbps, relayKbps: gateway.relayKbps),
+      authorities: [identity.authority],
+      makeKey: { [store] in try? PeerIdentity.gatewayKey($0, in: store) })
+    return GatewayOperator(
+      GatewayOperator.Configuration(
+        cluster: cluster, replicas: listen.port == 0 ? 0 : options.gatewayReplicas,
+        advertised: gateway.advertise), workloads, plans)
+  }
+
+  /// Asks for a pass when there may be something to do although nothing has changed.
+  func keepTime() {
+    let task = Task { [weak self] in
+      while !Task.isCancelled {
+        try? await Task.sleep(for: Self.clockInterval)
+        guard let self, !Task.isCancelled else { return }
+        let now = WallClock.now.wallMilliseconds
+        let isDue = self.state.withLock { state in
+          !state.tunnels.statuses.isEmpty || state.nextMilliseconds.map { $0 <= now } ?? false
+        }
+        let isMoved = await self.hosts.lookUp()
+        if isDue || isMoved { self.wake() }
+      }
+    }
+    state.withLock { $0.clock = task }
+  }
+}

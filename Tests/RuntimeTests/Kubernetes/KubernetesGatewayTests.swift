@@ -1,0 +1,183 @@
+import Base
+import Foundation
+import Kubernetes
+import Replication
+import Slices
+import Testing
+
+@testable import Runtime
+
+/// Gateways that the operator makes: from the slice to Pods, plans, registers and back.
+@Suite(.serialized) struct KubernetesGatewayTests {
+  private static let flags = ["gateway.listen": "0.0.0.0:7900"]
+
+  private func with(
+    kubeconfigs: [String] = [], wires: GatewayWires? = nil,
+    _ body: (KubernetesLab, [FakeKubelet]) async throws -> Void
+  ) async throws {
+    let lab = try await KubernetesLab(2, kubeconfigs: kubeconfigs, flags: Self.flags)
+    let kubelets = (0..<2).map { FakeKubelet(lab, $0, wires: wires) }
+    do {
+      try await body(lab, kubelets)
+    } catch {
+      await end(lab, kubelets, wires)
+      throw error
+    }
+    await end(lab, kubelets, wires)
+  }
+
+  private func end(_ lab: KubernetesLab, _ kubelets: [FakeKubelet], _ wires: GatewayWires?) async {
+    await wires?.clear()
+    await lab.stop()
+    for kubelet in kubelets { await kubelet.clear() }
+  }
+
+  private func plan(
+    _ lab: KubernetesLab, _ index: Int, _ replica: Int
+  ) async throws -> GatewayPlanFile? {
+    let secret = try await lab.get(.secrets, GatewayWorkloads.name(replica), in: index)
+    return try secret?.json.at("data", GatewayWorkloads.planKey)?.string
+      .flatMap { Base64.decode($0) }.map { try GatewayPlanFile(json: $0) }
+  }
+
+  private func isSettled(_ lab: KubernetesLab, _ kubelets: [FakeKubelet]) async throws -> Bool {
+    // Both before either: each is told of the other's.
+    let counts = [try await kubelets[0].look(), try await kubelets[1].look()]
+    guard counts == [2, 2] else { return false }
+    for index in 0..<2 {
+      for replica in 0..<2 {
+        guard try await plan(lab, index, replica)?.plan.peers.count == 2 else { return false }
+      }
+    }
+    return true
+  }
+
+  @Test func gatewaysComeAndGoWithTheSlice() async throws {
+    try await with { lab, kubelets in
+      #expect(try await eventually(within: .seconds(30)) { try await isSettled(lab, kubelets) })
+      let first = try #require(try await plan(lab, 0, 0))
+      #expect(first.cluster == "c0" && first.replica == "0" && first.plan.slices.count == 1)
+      // Each is told where the other cluster's nodes are open, and what key is there.
+      let other = try #require(try await plan(lab, 1, 1))
+      let link = try #require(first.plan.peers.first { $0.replica == "1" })
+      #expect(link.staticKey == Gateway.publicKey(of: other.staticKey))
+      let service = try #require(
+        try await lab.get(.services, GatewayWorkloads.name(1), in: 1))
+      let port = try #require(service.spec["ports"]?.array?.first?["nodePort"]?.integer)
+      #expect(link.endpoints.map(\.description) == ["198.51.100.31:\(port)"])
+      // Somebody deletes a Deployment and spoils a plan.
+      try await lab.delete(.deployments, GatewayWorkloads.name(0), in: 0)
+      #expect(
+        try await eventually {
+          try await lab.get(.deployments, GatewayWorkloads.name(0), in: 0) != nil
+        })
+      try await lab.write([
+        RegisterWrite(path: SlicePath.member(slice: "blue", cluster: "c0").text, value: nil)
+      ])
+      #expect(
+        try await eventually {
+          for (type, name) in [
+            (ResourceType.secrets, GatewayWorkloads.name(0)),
+            (.deployments, GatewayWorkloads.name(1)), (.services, GatewayWorkloads.name(1)),
+            (.podDisruptionBudgets, GatewayWorkloads.budgetName),
+          ] {
+            guard try await lab.get(type, name, in: 0) == nil else { return false }
+          }
+          return true
+        })
+    }
+  }
+
+  @Test func whatGatewaysSayDecidesWhatIsReachable() async throws {
+    try await with { lab, kubelets in
+      #expect(try await eventually(within: .seconds(30)) { try await isSettled(lab, kubelets) })
+      let platform = try #require(lab.clusters[0].host.current?.platform)
+      #expect(platform.reachableClusters?["blue"] == ["c1"])
+      func say(_ state: TunnelReport.State, _ replica: Int) async throws {
+        let pod = try #require(await kubelets[0].pods[replica])
+        let report = SliceGatewayReport(
+          slice: "blue", gateway: "\(replica)", pod: pod.name, listen: "0.0.0.0:7900",
+          tunnels: [TunnelReport(remote: "c1", replica: "0", state: state)],
+          reported: "2026-01-01T00:00:00Z")
+        let object = KubernetesObject(
+          .sliceGateways, ObjectKey(name: "blue.\(replica)"),
+          ["status": report.status(over: nil, now: 0)])
+        let answer = try await lab.clusters[0].api.send(
+          .apply(object, .sliceGateways, subresource: "status", manager: "starling-gateway"))
+        guard answer.isSuccess else { throw answer.failure }
+      }
+      try await say(.established, 0)
+      try await say(.unreachable, 1)
+      #expect(
+        await eventually {
+          platform.gatewayStatuses.map(\.replica) == ["0", "1"]
+            && platform.reachableClusters?["blue"] == ["c1"]
+        })
+      #expect(try await lab.clusters[0].host.tunnels().count == 2)
+      try await say(.unreachable, 0)
+      #expect(await eventually { platform.reachableClusters?["blue"] == [] })
+      try await say(.established, 1)
+      #expect(await eventually { platform.reachableClusters?["blue"] == ["c1"] })
+    }
+  }
+
+  @Test(.enabled(if: GatewayWires() != nil))
+  func trafficFlowsThroughGatewaysThatTheOperatorMade() async throws {
+    try await traffic(kubeconfigs: [])
+  }
+
+  @Test(.enabled(if: GatewayWires() != nil && KubernetesLab.kubeconfigs.count >= 2))
+  func trafficFlowsOnRealServers() async throws {
+    try await traffic(kubeconfigs: KubernetesLab.kubeconfigs)
+  }
+
+  private func traffic(kubeconfigs: [String]) async throws {
+    let wires = try #require(GatewayWires())
+    try await with(kubeconfigs: kubeconfigs, wires: wires) { lab, kubelets in
+      #expect(try await eventually(within: .seconds(30)) { try await isSettled(lab, kubelets) })
+      let (here, there) = (await kubelets[0].pods, await kubelets[1].pods)
+      let (own, far) = (
+        try #require(try await plan(lab, 0, 0)), try #require(try await plan(lab, 1, 0))
+      )
+      let source = try #require(own.plan.slices.first?.addresses.first?.address.description)
+      let target = try #require(far.plan.slices.first?.addresses.first?.address.description)
+      let first = try #require(here[0])
+      let flows = try await eventually {
+        _ = try await isSettled(lab, kubelets)
+        return await wires.pings(from: first, source, target)
+      }
+      #expect(flows, "\(wires.logs(first))")
+      let platform = try #require(lab.clusters[0].host.current?.platform)
+      let isTold = await eventually {
+        platform.gatewayStatuses.count == 2
+          && platform.gatewayStatuses.allSatisfy { status in
+            status.tunnels.count == 2 && status.tunnels.allSatisfy { $0.state == .established }
+          }
+      }
+      #expect(isTold, "\(platform.gatewayStatuses) \(wires.logs(first))")
+      #expect(platform.gatewayProblem == nil)
+      // A dead feed withdraws nothing.
+      await wires.kill("feed", of: first)
+      #expect(await wires.pings(from: first, source, target))
+      #expect(platform.reachableClusters?["blue"] == ["c1"])
+      // The other cluster is cut off: who still speaks says so.
+      for pod in there.values { try await wires.cut(pod, true) }
+      let start = ContinuousClock.now
+      let second = try #require(here[1])
+      let isOut = await eventually {
+        platform.gatewayStatuses.last?.tunnels.allSatisfy { $0.state != .established } == true
+      }
+      #expect(isOut, "\(wires.logs(second))")
+      print("a cut-off cluster was told of after \(ContinuousClock.now - start)")
+      for pod in there.values { try await wires.cut(pod, false) }
+      #expect(
+        await eventually {
+          platform.gatewayStatuses.last?.tunnels.contains { $0.state == .established } == true
+        })
+      // Another peer would continue what stands there: nothing of it is made anew.
+      let later = try #require(try await plan(lab, 0, 0))
+      #expect(later.staticKey == own.staticKey)
+      #expect(later.plan.slices == own.plan.slices)
+    }
+  }
+}
