@@ -37,6 +37,8 @@ struct GatewayPlans: Sendable {
   /// For a gateway that has none yet.
   private let makeKey: @Sendable (Int) -> [UInt8]?
   private var read: [Int: (text: String, file: GatewayPlanFile?)] = [:]
+  /// Issued here; they count until the Secrets have them.
+  private var issued: [LeafKey: TunnelIdentity] = [:]
 
   init(
     _ configuration: Configuration, authorities: [ClusterCA],
@@ -141,25 +143,31 @@ struct GatewayPlans: Sendable {
   }
 
   /// Those that are kept, and new ones where the slices' rotations want them.
-  private func leaves(
+  private mutating func leaves(
     _ gateway: Slices.GatewayState, _ view: ClustersetView, _ replicas: [Int],
     _ files: [Int: GatewayPlanFile], _ authority: [UInt8], _ now: Now, _ out: inout Outcome
   ) -> [LeafKey: TunnelIdentity] {
     var leaves: [LeafKey: TunnelIdentity] = [:]
     var observed: [CertificateReconciler.Leaf] = []
-    for (replica, file) in files {
-      for slice in file.plan.slices {
-        let key = LeafKey(slice: slice.slice, replica: replica)
-        guard
-          let found = LeafInspection(slice.identity, of: identity(key), authority: authority)
-        else { continue }
-        leaves[key] = slice.identity
-        observed.append(
-          CertificateReconciler.Leaf(
-            slice: slice.slice, replica: "\(replica)",
-            issuedMilliseconds: found.issuedMilliseconds,
-            expiresMilliseconds: found.expiresMilliseconds))
+    let keys = gateway.devices.flatMap { device in
+      replicas.map { LeafKey(slice: device.slice, replica: $0) }
+    }
+    issued = issued.filter { keys.contains($0.key) }
+    for key in keys {
+      let file = files[key.replica]?.plan.slices.first { $0.slice == key.slice }?.identity
+      // Better one of a CA that is no more than none: sessions that there are go on.
+      leaves[key] = file
+      let good = [file, issued[key]].compactMap { $0 }.compactMap { leaf in
+        LeafInspection(leaf, of: identity(key), authority: authority).map { (leaf, $0) }
       }
+      guard let (leaf, found) = good.max(by: { $0.1.issuedMilliseconds < $1.1.issuedMilliseconds })
+      else { continue }
+      leaves[key] = leaf
+      observed.append(
+        CertificateReconciler.Leaf(
+          slice: key.slice, replica: "\(key.replica)",
+          issuedMilliseconds: found.issuedMilliseconds,
+          expiresMilliseconds: found.expiresMilliseconds))
     }
     let wanted = Dictionary(
       gateway.devices.map { ($0.slice, view.slices[$0.slice]?.rotation ?? SliceRotation()) },
@@ -168,19 +176,26 @@ struct GatewayPlans: Sendable {
       wanted: wanted, replicas: replicas.map { "\($0)" }, observed: observed,
       now: now.wallMilliseconds)
     out.nextMilliseconds = plan.nextMilliseconds
-    let issuer = authorities.first { $0.certificate == authority }
     for case .issue(let slice, let replica, let lifetime) in plan.actions {
       guard let number = Int(replica) else { continue }
       let key = LeafKey(slice: slice, replica: number)
-      let issued = try? issuer?.issue(identity(key), for: .milliseconds(lifetime), now: now)
-      if let issued {
-        leaves[key] = TunnelIdentity(
-          certificate: issued.certificate, privateKey: issued.privateKey)
+      if let leaf = issue(key, lifetime, authority, now) {
+        (leaves[key], issued[key]) = (leaf, leaf)
       } else {
         // What is there serves until it expires.
         out.problem = "no certificate for gateway \(replica) of \(slice): this peer has not the CA"
       }
     }
     return leaves
+  }
+
+  private func issue(
+    _ key: LeafKey, _ lifetime: Int64, _ authority: [UInt8], _ now: Now
+  ) -> TunnelIdentity? {
+    let issuer = authorities.first { $0.certificate == authority }
+    let leaf = try? issuer?.issue(identity(key), for: .milliseconds(lifetime), now: now)
+    return leaf.map {
+      TunnelIdentity(certificate: $0.certificate, privateKey: $0.privateKey)
+    }
   }
 }

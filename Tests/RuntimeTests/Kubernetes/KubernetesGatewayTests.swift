@@ -121,6 +121,57 @@ import Testing
     }
   }
 
+  @Test func whoComesToActChangesNothing() async throws {
+    try await with { lab, kubelets in
+      #expect(try await eventually { try await isSettled(lab, kubelets) })
+      let host = lab.clusters[0].host
+      let engine = try #require(host.engine)
+      let view = try #require(host.current?.platform?.latest).view
+      var secrets: [Int: KubernetesObject] = [:]
+      for replica in 0..<2 {
+        secrets[replica] = try await lab.get(
+          .secrets, GatewayWorkloads.name(replica), in: 0)
+      }
+      let old = try #require(try await plan(lab, 0, 0))
+      let state = GatewayReconciler.desired(view, cluster: "c0").state
+      func successor(_ authorities: [ClusterCA]) -> GatewayPlans {
+        GatewayPlans(
+          GatewayPlans.Configuration(
+            cluster: "c0", clusterSet: engine.identity.genesis.id,
+            listen: IPEndpoint(IPAddress(v4: 0), port: 7900)),
+          authorities: authorities, makeKey: { _ in [UInt8](repeating: 1, count: 32) })
+      }
+      func read(_ outcome: GatewayPlans.Outcome) throws -> GatewayPlanFile {
+        try GatewayPlanFile(json: try #require(outcome.plans[0] ?? nil))
+      }
+      // Another peer, whose own key and CA would be others.
+      var now = WallClock.now
+      var other = successor([])
+      var outcome = other.plan(state, view, replicas: [0, 1], secrets: secrets, now: now)
+      #expect(try read(outcome) == old)
+      #expect(outcome.problem == nil)
+      // When the leaf is due it needs the CA; without it the old one serves on.
+      now.wallMilliseconds = try #require(outcome.nextMilliseconds)
+      outcome = other.plan(state, view, replicas: [0, 1], secrets: secrets, now: now)
+      #expect(try read(outcome) == old)
+      #expect(outcome.problem != nil)
+      var same = successor([engine.identity.authority])
+      outcome = same.plan(state, view, replicas: [0, 1], secrets: secrets, now: now)
+      let renewed = try read(outcome)
+      #expect(renewed.staticKey == old.staticKey && renewed.plan.peers == old.plan.peers)
+      #expect(renewed.plan.slices[0].identity != old.plan.slices[0].identity)
+      // Once more before the Secret has it: no other leaf.
+      #expect(
+        try read(same.plan(state, view, replicas: [0, 1], secrets: secrets, now: now)) == renewed)
+      // What somebody spoiled is made anew, with a leaf of the published CA.
+      var spoilt = try #require(secrets[0])
+      spoilt.json["data"] = [GatewayWorkloads.planKey: "bm8="]
+      secrets[0] = spoilt
+      outcome = same.plan(state, view, replicas: [0, 1], secrets: secrets, now: now)
+      #expect(try read(outcome).plan.slices.count == 1)
+    }
+  }
+
   @Test(.enabled(if: GatewayWires() != nil))
   func trafficFlowsThroughGatewaysThatTheOperatorMade() async throws {
     try await traffic(kubeconfigs: [])
