@@ -143,7 +143,8 @@ extension ClusterCA {
     return try ClusterCA(pem: String(decoding: content.bytes, as: UTF8.self), path: path)
   }
 
-  private init(pem: String, path: String) throws(ClusterCAError) {
+  /// - Parameter path: where it was found, for errors.
+  init(pem: String, path: String) throws(ClusterCAError) {
     do {
       let documents = try PEMDocument.parseMultiple(pemString: pem)
       guard documents.count == 2 else { throw ClusterCAError.unusable("it has not two parts") }

@@ -48,6 +48,18 @@ struct GatewayOperator: Sendable {
   /// When something has to be looked at again, milliseconds since 1970.
   var nextMilliseconds: UInt64? { outcome.nextMilliseconds }
 
+  /// A leaf has to be issued by a CA that this peer does not have.
+  var lacksAuthority: Bool { outcome.lacksAuthority }
+
+  /// CAs of the cluster's other peers.
+  mutating func learn(_ authorities: [ClusterCA]) {
+    for authority in authorities
+    where !plans.authorities.contains(where: { $0.certificate == authority.certificate }) {
+      plans.authorities.append(authority)
+      isStale = true
+    }
+  }
+
   /// Names of load balancers that have to be looked up.
   private(set) var hostNames: Set<String> = []
 
@@ -60,12 +72,7 @@ struct GatewayOperator: Sendable {
     places.update(objects, changed: changed)
     reports.update(objects, changed: changed, now: now.instant)
     let isConcerned =
-      changed.map { changed in
-        changed.contains {
-          Self.watched.contains($0.type) || $0.type == .secrets
-            || ($0.type == .services && $0.key.namespace == workloads.configuration.namespace)
-        }
-      } ?? true
+      changed.map { changed in changed.contains { self.isConcerned($0, objects) } } ?? true
     if isConcerned { isStale = true }
     let (state, waiting) = GatewayReconciler.desired(view, cluster: configuration.cluster)
     if state != gateway {
@@ -74,6 +81,16 @@ struct GatewayOperator: Sendable {
     }
     settle(view, isNeeded: !state.tunnels.isEmpty || !waiting.isEmpty)
     hostNames = exposure == .loadBalancer ? places.hostNames(replicas, in: objects) : []
+  }
+
+  private func isConcerned(_ id: ObjectID, _ objects: ClusterObjects) -> Bool {
+    switch id.type {
+    case .deployments, .podDisruptionBudgets, .secrets: true
+    case .services: id.key.namespace == workloads.configuration.namespace
+    // Words of a feed change nothing of what there should be.
+    case .sliceGateways: objects[id]?.json["status"] == nil
+    default: false
+    }
   }
 
   /// How many there are and how they are reached: as the members' sections of the slices want it.

@@ -24,6 +24,8 @@ struct GatewayPlans: Sendable {
     var nextMilliseconds: UInt64?
     /// Why something is missing.
     var problem: String?
+    /// The published CA is another peer's.
+    var lacksAuthority = false
   }
 
   private struct LeafKey: Hashable {
@@ -33,7 +35,7 @@ struct GatewayPlans: Sendable {
 
   private let configuration: Configuration
   /// CAs that leaves can be issued with.
-  private let authorities: [ClusterCA]
+  var authorities: [ClusterCA]
   /// For a gateway that has none yet.
   private let makeKey: @Sendable (Int) -> [UInt8]?
   private var read: [Int: (text: String, file: GatewayPlanFile?)] = [:]
@@ -183,6 +185,7 @@ struct GatewayPlans: Sendable {
         (leaves[key], issued[key]) = (leaf, leaf)
       } else {
         // What is there serves until it expires.
+        out.lacksAuthority = true
         out.problem = "no certificate for gateway \(replica) of \(slice): this peer has not the CA"
       }
     }

@@ -180,4 +180,22 @@ public struct IdentityVault: Sendable {
       return "\(error)"
     }
   }
+
+  // MARK: Other peers of the cluster
+
+  /// The CAs of all peers of this cluster: each makes one, and that of one of them is published. Entries
+  /// that are damaged are left out.
+  func authorities(of cluster: String) async -> [ClusterCA] {
+    guard case .success(let answer) = await get(), answer.isSuccess,
+      let entries = (try? JSON(parsing: answer.body))?["data"]?.members
+    else { return [] }
+    return entries.prefix(Self.entryLimit).compactMap { entry in
+      guard let text = entry.value.string, text.utf8.count <= IdentityBundle.limit * 2,
+        let bytes = Base64.decode(text), let bundle = try? IdentityBundle(json: bytes),
+        bundle.cluster == cluster
+      else { return nil }
+      let pem = String(decoding: bundle.authority, as: UTF8.self)
+      return try? ClusterCA(pem: pem, path: "\(id), \(entry.name)")
+    }
+  }
 }

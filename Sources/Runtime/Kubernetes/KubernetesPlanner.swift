@@ -146,6 +146,8 @@ actor KubernetesPlanner {
     var events: [APIRequest] = []
     /// When there is something to do without any change, milliseconds since 1970.
     var nextMilliseconds: UInt64?
+    /// Gateways need the CA of another peer of this cluster.
+    var lacksAuthority = false
   }
 
   func objects(_ input: Input, intake: [DesiredObject]) -> Work {
@@ -174,8 +176,11 @@ actor KubernetesPlanner {
     if input.role == .acts { actions += gateways.actions(view, objects, now: input.now) }
     return Work(
       actions: actions, names: names, events: tell(input),
-      nextMilliseconds: gateways.nextMilliseconds)
+      nextMilliseconds: gateways.nextMilliseconds, lacksAuthority: gateways.lacksAuthority)
   }
+
+  /// CAs of the cluster's other peers.
+  func learn(_ authorities: [ClusterCA]) { gateways.learn(authorities) }
 
   /// That something was put back as it should be.
   func reverted(_ id: ObjectID) -> APIRequest? {

@@ -38,9 +38,19 @@ extension KubernetesPlatform {
           !state.tunnels.statuses.isEmpty || state.nextMilliseconds.map { $0 <= now } ?? false
         }
         let isMoved = await self.hosts.lookUp()
+        if self.state.withLock({ $0.lacksAuthority }) { await self.learnAuthorities() }
         if isDue || isMoved { self.wake() }
       }
     }
     state.withLock { $0.clock = task }
+  }
+
+  /// Of a cluster's peers only one has the published CA; the others find it where all keep who they are.
+  private func learnAuthorities() async {
+    guard let planner = state.withLock({ $0.planner }),
+      let vault = IdentityVault(configuration, transport, namespace: namespace, logger: logger)
+    else { return }
+    await planner.learn(await vault.authorities(of: cluster))
+    wake()
   }
 }

@@ -49,6 +49,8 @@ final class KubernetesPlatform: Platform {
     var secrets: SecretWatches?
     /// When there is something to do without any change, milliseconds since 1970.
     var nextMilliseconds: UInt64?
+    /// Gateways need the CA of another peer of this cluster.
+    var lacksAuthority = false
     var clock: Task<Void, Never>?
     var isDirty = false
     var isRunning = false
@@ -291,7 +293,9 @@ final class KubernetesPlatform: Platform {
     }
     let intake = state.withLock { $0.intake.desired(objects) }
     let work = await planner.objects(input, intake: intake)
-    state.withLock { $0.nextMilliseconds = work.nextMilliseconds }
+    state.withLock {
+      ($0.nextMilliseconds, $0.lacksAuthority) = (work.nextMilliseconds, work.lacksAuthority)
+    }
     if let names = work.names { dns.serve(names) }
     if isHolder, await lease.mayWrite {
       await writer.replace(work.actions)

@@ -50,6 +50,20 @@ import Testing
     await lab.stop()
   }
 
+  @Test func peersOfAClusterFindTheCAThatIsPublished() async throws {
+    try await with { lab in
+      let directory = TemporaryDirectory()
+      let vault = try #require(
+        IdentityVault(
+          try configuration(directory, lab), lab.clusters[0].api, namespace: lab.namespace,
+          logger: Self.logger))
+      let identity = try #require(lab.clusters[0].host.engine).identity
+      let found = await vault.authorities(of: identity.cluster)
+      #expect(found.map(\.certificate) == [identity.authority.certificate])
+      #expect(await vault.authorities(of: "another").isEmpty)
+    }
+  }
+
   @Test func anEmptyDirectoryIsFilled() async throws {
     try await with { lab in
       let key = try PeerIdentity.gatewayKey(0, in: lab.clusters[0].host.store)
