@@ -211,6 +211,21 @@ import Testing
       await wires.kill("feed", of: first)
       #expect(await wires.pings(from: first, source, target))
       #expect(platform.reachableClusters?["blue"] == ["c1"])
+      // Nor does an API server that is away, nor one that is back.
+      if let fake = lab.clusters[0].fake {
+        await fake.stop()
+        #expect(await wires.pings(from: first, source, target))
+        #expect(platform.reachableClusters?["blue"] == ["c1"])
+        try await fake.start(port: fake.lastPort)
+        let second = try #require(here[1])
+        let before = platform.gatewayStatuses.last?.tunnels.first?.keyAge
+        let isHeard = await eventually {
+          platform.gatewayStatuses.last?.tunnels.first?.keyAge != before
+            || platform.reachableClusters?["blue"] != ["c1"]
+        }
+        #expect(isHeard, "\(wires.logs(second))")
+        #expect(platform.reachableClusters?["blue"] == ["c1"])
+      }
       // The other cluster is cut off: who still speaks says so.
       for pod in there.values { try await wires.cut(pod, true) }
       let start = ContinuousClock.now
