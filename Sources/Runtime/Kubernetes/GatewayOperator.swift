@@ -37,6 +37,18 @@ struct GatewayOperator: Sendable {
   private var exposure = GatewayWorkloads.Exposure.nodePort
   private var isStale = true
   private var gateway = Slices.GatewayState()
+  /// Tunnels that this process has known to be wanted, and since when it looks.
+  private var seen: Set<Link> = []
+  private var began: Instant?
+
+  private struct Link: Hashable {
+    var slice: String
+    var cluster: String
+  }
+
+  /// How long a peer that begins takes no tunnel away that it has not known: one that lost its volume has
+  /// to learn from others first which slices there are.
+  static let learning: Duration = .seconds(120)
 
   init(_ configuration: Configuration, _ workloads: GatewayWorkloads, _ plans: GatewayPlans) {
     self.configuration = configuration
@@ -185,6 +197,11 @@ struct GatewayOperator: Sendable {
     guard configuration.replicas > 0 else { return [] }
     let isDue = outcome.nextMilliseconds.map { $0 <= now.wallMilliseconds } ?? false
     guard isStale || isDue || outcome.problem != nil else { return kept }
+    seen.formUnion(gateway.tunnels.map { Link(slice: $0.slice, cluster: $0.cluster) })
+    if isLearning(objects, now) {
+      outcome.nextMilliseconds = now.wallMilliseconds + 1000
+      return []
+    }
     isStale = false
     var secrets: [Int: KubernetesObject] = [:]
     for replica in replicas { secrets[replica] = objects[workloads.id(.secrets, replica)] }
@@ -193,6 +210,18 @@ struct GatewayOperator: Sendable {
       GatewayWorkloads.Wanted(
         plans: outcome.plans, exposure: exposure, slices: gateway.devices.map(\.slice)), objects)
     return kept
+  }
+
+  private mutating func isLearning(_ objects: ClusterObjects, _ now: Now) -> Bool {
+    let start = began ?? now.instant
+    began = start
+    guard now.instant - start < Self.learning else { return false }
+    return (0..<configuration.replicas).contains { replica in
+      let file = plans.stored(replica, objects[workloads.id(.secrets, replica)])
+      return file?.plan.peers.contains {
+        !seen.contains(Link(slice: $0.slice, cluster: $0.cluster))
+      } ?? false
+    }
   }
 }
 

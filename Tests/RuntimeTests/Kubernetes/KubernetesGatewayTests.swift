@@ -172,6 +172,44 @@ import Testing
     }
   }
 
+  @Test func whoKnowsNothingYetTakesNothingAway() async throws {
+    try await with { lab, kubelets in
+      #expect(try await eventually { try await isSettled(lab, kubelets) })
+      let engine = try #require(lab.clusters[0].host.engine)
+      let view = try #require(lab.clusters[0].host.current?.platform?.latest).view
+      let workloads = GatewayWorkloads(.init(namespace: lab.namespace))
+      var objects = ClusterObjects()
+      objects[.podDisruptionBudgets] = ObjectStore()
+      for type in [ResourceType.deployments, .services, .secrets] {
+        let object = try await lab.get(type, GatewayWorkloads.name(0), in: 0)
+        objects.put(try #require(object), type)
+      }
+      let fresh = GatewayOperator(
+        GatewayOperator.Configuration(cluster: "c0", replicas: 2), workloads,
+        GatewayPlans(
+          GatewayPlans.Configuration(
+            cluster: "c0", clusterSet: engine.identity.genesis.id,
+            listen: IPEndpoint(IPAddress(v4: 0), port: 7900)),
+          authorities: [], makeKey: { _ in nil }))
+      var gateways = fresh
+      var now = WallClock.now
+      func actions(_ view: ClustersetView) -> [ObjectDiffer.Action.Kind] {
+        gateways.observe(objects, view, changed: nil, now: now)
+        return gateways.actions(view, objects, now: now).map(\.kind)
+      }
+      // A peer that lost its volume knows of no slice yet.
+      #expect(actions(ClustersetView()).isEmpty)
+      // It learns, and then a slice that goes is one that goes.
+      #expect(!actions(view).contains(.delete))
+      #expect(Set(actions(ClustersetView())) == [.delete])
+      // What nobody tells it of in time has gone while it was away.
+      gateways = fresh
+      #expect(actions(ClustersetView()).isEmpty)
+      now.instant = now.instant + GatewayOperator.learning
+      #expect(Set(actions(ClustersetView())) == [.delete])
+    }
+  }
+
   @Test(.enabled(if: GatewayWires() != nil))
   func trafficFlowsThroughGatewaysThatTheOperatorMade() async throws {
     try await traffic(kubeconfigs: [])
