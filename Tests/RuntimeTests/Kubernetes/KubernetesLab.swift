@@ -8,6 +8,7 @@ import Peer
 import Replication
 import ServiceLifecycle
 import Slices
+import Synchronization
 import Testing
 import Wire
 
@@ -100,12 +101,26 @@ final class KubernetesLab: Sendable {
     try await join()
   }
 
+  private static let nextPort = Atomic<Int>(Int(getpid()) % 12_000)
+
+  /// Free for TCP and UDP, and below what the kernel gives to outgoing connections: a port of that
+  /// range may be somebody's by the time that it is used.
   private static func freePort() async throws -> Int {
-    let channel = try await DatagramBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-      .bind(host: "127.0.0.1", port: 0).get()
-    let port = channel.localAddress?.port ?? 0
-    try await channel.close()
-    return port
+    let group = MultiThreadedEventLoopGroup.singleton
+    for _ in 0..<1_000 {
+      let port = 20_000 + nextPort.wrappingAdd(1, ordering: .relaxed).newValue % 12_000
+      guard
+        let stream = try? await ServerBootstrap(group: group)
+          .bind(host: "127.0.0.1", port: port).get()
+      else { continue }
+      let datagrams = try? await DatagramBootstrap(group: group)
+        .bind(host: "127.0.0.1", port: port).get()
+      try await stream.close()
+      guard let datagrams else { continue }
+      try await datagrams.close()
+      return port
+    }
+    throw CancellationError()
   }
 
   /// One token a cluster; all join through the first.
