@@ -208,6 +208,26 @@ import Testing
     #expect(world[.serviceImports, "web", in: "b"] == nil)
   }
 
+  /// Namespaces come and go without anybody signing anything; those of the machinery are never meant.
+  @Test func everyNamespaceTakesPart() throws {
+    var world = try MCSWorld(namespaces: [SliceMember.everyNamespace])
+    for name in ["new", "kube-system", "starling-system"] {
+      world.put(.namespaces, "", name, in: "a")
+    }
+    let objects = try #require(world.objects["a"])
+    func slices(_ consent: ExportReader.Consent) -> [String: String] {
+      ExportReader.slices(objects, world.view, "a", consent, home: "starling-system")
+    }
+    #expect(slices(.all) == ["shop": "blue", "new": "blue"])
+    #expect(slices(.labelled).isEmpty)
+    world.export("web", in: "a")
+    world.settle()
+    #expect(world[.serviceImports, "web", in: "b"] != nil)
+    world.remove(.namespaces, "shop", namespace: "", in: "b")
+    world.settle()
+    #expect(world[.serviceImports, "web", in: "b"] == nil)
+  }
+
   @Test func unreachableExportersAreWithdrawn() throws {
     var world = try MCSWorld(["a", "b", "c"])
     world.export("web", in: "a")

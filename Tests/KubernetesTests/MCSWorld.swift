@@ -25,7 +25,8 @@ struct MCSWorld {
   var actions: [String: [ObjectDiffer.Action]] = [:]
 
   init(
-    _ clusters: [String] = ["a", "b"], overlay: SliceOverlay = .service, dns: SliceDNS = .init()
+    _ clusters: [String] = ["a", "b"], namespaces: [String] = ["shop"],
+    overlay: SliceOverlay = .service, dns: SliceDNS = .init()
   ) throws {
     for (index, cluster) in clusters.enumerated() {
       apply([
@@ -50,7 +51,7 @@ struct MCSWorld {
       name: "blue",
       network: SliceNetwork(
         cidr: IPPrefix("10.11.0.0/16"), maxClusters: 16, topology: .fullMesh, overlay: overlay),
-      members: clusters.map { SliceMember(cluster: $0, namespaces: ["shop"]) }, dns: dns)
+      members: clusters.map { SliceMember(cluster: $0, namespaces: namespaces) }, dns: dns)
     apply(try SlicePlan(applying: manifest, to: registers).writes)
   }
 
@@ -133,8 +134,10 @@ struct MCSWorld {
       ], in: cluster)
   }
 
-  mutating func remove(_ type: ResourceType, _ name: String, in cluster: String) {
-    let id = ObjectID(type, ObjectKey(namespace: "shop", name: name))
+  mutating func remove(
+    _ type: ResourceType, _ name: String, namespace: String = "shop", in cluster: String
+  ) {
+    let id = ObjectID(type, ObjectKey(namespace: namespace, name: name))
     objects[cluster]?.remove(id)
     changedObjects[cluster, default: []].insert(id)
   }

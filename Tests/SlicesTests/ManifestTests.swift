@@ -74,7 +74,8 @@ import Testing
         "spec.members[0].gateway.type: \"NodePrt\" is not known; did you mean NodePort?; "
           + "allowed: NodePort, LoadBalancer, HostNetwork, Relay",
         "spec.members[1].namespaces[1]: \"shop\" is listed twice",
-        "spec.members[1].namespaces[2]: \"Shop\" is not valid; allowed: \(NameRules.labelRule)",
+        "spec.members[1].namespaces[2]: \"Shop\" is not valid; allowed: \(NameRules.labelRule); "
+          + "or * alone",
         "spec.members[1].cluster: \"a\" is already a member in spec.members[0]",
         "spec.rotation.interval: 1m is out of range; allowed: 10m to 2160h (90 days)",
         "spec.qos.guaranteedKbps: 6 is above the ceiling; allowed: at most ceilingKbps, 5",
@@ -131,6 +132,10 @@ import Testing
       (
         ["cidr": "10.1.0.0/16", "members": [["cluster": "a", "namespaces": ["kube-system"]]]],
         "belongs to the cluster itself"
+      ),
+      (
+        ["cidr": "10.1.0.0/16", "members": [["cluster": "a", "namespaces": ["*", "shop"]]]],
+        "\"*\" stands alone"
       ),
       (["cidr": 5], "spec.cidr: expected text, found a number"),
     ] as [(Value, String)])

@@ -142,6 +142,27 @@ import Testing
     #expect(view.problems[0].message.contains("node range 10.11.0.0/24 of a"))
   }
 
+  /// `*`: all but what another slice names, what is the cluster's own, and what it keeps to itself.
+  @Test func everyNamespace() throws {
+    var world = World()
+    try world.apply(slice(members: [member("a", ["*"]), member("b", ["*"])]))
+    world.set("cluster/b", ClusterAdmission(consent: ["pay", "web", "kube-system"]).value)
+    world.set("slice/green", ["cidr": "10.12.0.0/16"])
+    world.set("slice/green/member/a", ["block": 1, "namespaces": ["pay"]])
+    let blue = try #require(world.view.slices["blue"])
+    let (a, b) = (try #require(blue.member("a")), try #require(blue.member("b")))
+    #expect(a.includes(namespace: "shop"))
+    #expect(!a.includes(namespace: "pay") && !a.includes(namespace: "kube-system"))
+    #expect(world.view.slices["green"]?.member("a")?.includes(namespace: "pay") == true)
+    #expect(world.view.slices["green"]?.member("a")?.includes(namespace: "shop") == false)
+    #expect(b.namespaces == ["pay", "web"] && !b.includes(namespace: "shop"))
+    world.set("slice/red", ["cidr": "10.13.0.0/16"])
+    world.set("slice/red/member/a", ["block": 1, "namespaces": ["*"]])
+    let red = try #require(world.view.slices["red"])
+    #expect(red.member("a")?.includes(namespace: "shop") == false)
+    #expect(red.problems.map(\.message) == ["all other namespaces belong to slice blue"])
+  }
+
   @Test func namespacesConsentAndAdmission() throws {
     var world = World()
     try world.apply(slice(members: [member("a", ["shop", "pay"]), member("b")]))

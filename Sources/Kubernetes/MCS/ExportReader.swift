@@ -72,18 +72,33 @@ public struct ExportReader: Sendable {
   }
 
   /// Namespaces that take part here, by slice of the view and by local consent.
+  ///
+  /// - Parameter home: where the peer itself lives; never meant by "every namespace".
   public static func slices(
-    _ objects: ClusterObjects, _ view: ClustersetView, _ cluster: String, _ consent: Consent
+    _ objects: ClusterObjects, _ view: ClustersetView, _ cluster: String, _ consent: Consent,
+    home: String = ""
   ) -> [String: String] {
     var out: [String: String] = [:]
     for slice in view.slices(of: cluster) where slice.isActive(cluster) {
-      for namespace in slice.member(cluster)?.namespaces ?? []
-      where out[namespace] == nil && !NameRules.isSystemNamespace(namespace) {
-        guard let object = objects[ObjectID(.namespaces, ObjectKey(name: namespace))],
-          !object.isTerminating,
-          consent == .all || object.labels[ObjectNames.slice] == slice.name
-        else { continue }
-        out[namespace] = slice.name
+      guard let member = slice.member(cluster) else { continue }
+      func admit(_ namespace: KubernetesObject) {
+        let name = namespace.key.name
+        guard out[name] == nil, member.includes(namespace: name), !namespace.isTerminating,
+          !NameRules.isSystemNamespace(name),
+          consent == .all || namespace.labels[ObjectNames.slice] == slice.name
+        else { return }
+        out[name] = slice.name
+      }
+      if member.namespaces == [SliceMember.everyNamespace] {
+        for namespace in objects.all(.namespaces) where namespace.key.name != home {
+          admit(namespace)
+        }
+      } else {
+        for name in member.namespaces {
+          if let namespace = objects[ObjectID(.namespaces, ObjectKey(name: name))] {
+            admit(namespace)
+          }
+        }
       }
     }
     return out

@@ -11,16 +11,19 @@ public struct ServicePlanner: Sendable {
   public struct Configuration: Hashable, Sendable {
     public var cluster: String
     public var consent: ExportReader.Consent
+    /// Where the peer lives.
+    public var home: String
     /// In the version that is served.
     public var exports: ResourceType
     public var imports: ResourceType
 
     public init(
-      cluster: String, consent: ExportReader.Consent,
+      cluster: String, consent: ExportReader.Consent, home: String = "",
       exports: ResourceType = .serviceExports, imports: ResourceType = .serviceImports
     ) {
       self.cluster = cluster
       self.consent = consent
+      self.home = home
       self.exports = exports
       self.imports = imports
     }
@@ -141,7 +144,7 @@ public struct ServicePlanner: Sendable {
     guard mayDiffer else { return }
     let old = namespaces
     namespaces = ExportReader.slices(
-      objects, view, configuration.cluster, configuration.consent)
+      objects, view, configuration.cluster, configuration.consent, home: configuration.home)
     let changed = Set(old.keys).union(namespaces.keys).filter { old[$0] != namespaces[$0] }
     guard !changed.isEmpty else { return }
     dirty.formUnion(index.services.filter { changed.contains($0.namespace) })

@@ -88,7 +88,8 @@ actor KubernetesPlanner {
     self.servers = servers
     self.allocators = allocators
     persisted = allocators
-    services = ServicePlanner(.init(cluster: cluster, consent: consent))
+    services = ServicePlanner(
+      .init(cluster: cluster, consent: consent, home: configuration.namespace))
   }
 
   /// First half of a pass: the view, what is to be published, and names.

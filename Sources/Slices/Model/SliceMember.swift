@@ -28,13 +28,16 @@ public struct MemberGateway: Hashable, Sendable {
 public struct SliceMember: Hashable, Sendable {
   /// Stands in the manifest and in the register's path, not in its value.
   public var cluster: String
-  /// Ascending, each once. Empty: the cluster takes part with no namespace yet.
+  /// Ascending, each once; or `everyNamespace` alone. Empty: the cluster takes part with no namespace
+  /// yet.
   public var namespaces: [String]
   public var gateway: MemberGateway
   /// Index of the block. In a manifest `nil` leaves the choice to the plan.
   public var block: Int?
 
   public static let namespaceLimit = 256
+  /// Stands for each namespace that no slice of the cluster names and that is not the cluster's own.
+  public static let everyNamespace = "*"
 
   public init(
     cluster: String, namespaces: [String] = [], gateway: MemberGateway = MemberGateway(),
@@ -55,8 +58,11 @@ extension SliceMember: SliceSection {
   init(cluster: String, reading reader: inout FieldReader) {
     self.cluster = cluster
     namespaces = reader.texts(
-      "namespaces", limit: Self.namespaceLimit, allowed: NameRules.labelRule
-    ) { NameRules.isLabel($0) ? $0 : nil }.sorted()
+      "namespaces", limit: Self.namespaceLimit, allowed: NameRules.labelRule + "; or * alone"
+    ) { NameRules.isLabel($0) || $0 == Self.everyNamespace ? $0 : nil }.sorted()
+    if namespaces.count > 1, namespaces.contains(Self.everyNamespace) {
+      reader.report("namespaces", "\"\(Self.everyNamespace)\" stands alone: it means all of them")
+    }
     for namespace in namespaces where NameRules.isSystemNamespace(namespace) {
       reader.report("namespaces", "\"\(namespace)\" belongs to the cluster itself")
     }

@@ -151,7 +151,8 @@ private struct PlanBuilder<Source: RegisterSource> {
     guard let value = source.value(SlicePath.cluster(member.cluster).text),
       let consent = (try? ClusterAdmission(value))?.consent
     else { return }
-    for namespace in member.namespaces where !consent.contains(namespace) {
+    for namespace in member.namespaces
+    where namespace != SliceMember.everyNamespace && !consent.contains(namespace) {
       notes.append("\(member.cluster) has not consented to namespace \(namespace)")
     }
   }

@@ -8,8 +8,9 @@ public enum ClientSlices {
     var out: [IPAddress: Set<String>] = [:]
     let owners = local.addressesByNamespace()
     for slice in view.slices(of: cluster) where slice.isActive(cluster) {
-      for namespace in slice.member(cluster)?.namespaces ?? [] {
-        for address in owners[namespace] ?? [] { out[address, default: []].insert(slice.name) }
+      guard let member = slice.member(cluster) else { continue }
+      for (namespace, addresses) in owners where member.includes(namespace: namespace) {
+        for address in addresses { out[address, default: []].insert(slice.name) }
       }
     }
     return out

@@ -103,8 +103,8 @@ public enum NodeRouteReconciler {
       if allocator.block != block { allocator = AddressAllocator(block: block) }
       let node = allocator.address(for: .node(nodeName)) ?? device.address
       allocators[device.slice] = allocator
-      let sources = member.namespaces.reduce(into: Set<IPAddress>()) {
-        $0.formUnion(owners[$1] ?? [])
+      let sources = owners.reduce(into: Set<IPAddress>()) { sources, owner in
+        if member.includes(namespace: owner.key) { sources.formUnion(owner.value) }
       }
       return NodeSlice(
         slice: device.slice, device: device.device, gatewayAddress: device.address,

@@ -42,7 +42,7 @@ public enum ServiceExportReconciler {
         plan.refuse(service, "\(cluster) is no active member of slice \(wanted.slice)")
         continue
       }
-      guard member.namespaces.contains(service.service.namespace) else {
+      guard member.includes(namespace: service.service.namespace) else {
         plan.refuse(
           service, "namespace \(service.service.namespace) takes no part in slice \(wanted.slice)")
         continue

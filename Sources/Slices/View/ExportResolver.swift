@@ -16,7 +16,7 @@ struct ExportResolver {
       guard let export = draft.exports[path]?.section, let member = members[export.cluster],
         member.isActive
       else { continue }
-      guard member.namespaces.contains(export.service.namespace) else {
+      guard member.includes(namespace: export.service.namespace) else {
         view.problems.append(
           ViewProblem(
             path: path, reason: .notConsented,

@@ -92,6 +92,9 @@ struct SliceResolver {
     }
     view.isActive = held.isEmpty && draft.network != nil
     view.namespaces = namespaces(of: member, draft, path, &problems)
+    if view.namespaces == [SliceMember.everyNamespace] {
+      view.namespacesElsewhere = namespacesNamed(in: member.cluster, besides: draft.name)
+    }
     problems += held
     return view
   }
@@ -151,8 +154,14 @@ struct SliceResolver {
   private func namespaces(
     of member: SliceMember, _ draft: SliceDraft, _ path: String, _ problems: inout [ViewProblem]
   ) -> [String] {
+    let every = SliceMember.everyNamespace
     let consent = clusters[member.cluster]?.admission.consent.map { Set($0) }
     let rivals = (slicesByCluster[member.cluster] ?? []).filter { $0 != draft.name }
+    if let consent, member.namespaces == [every] {
+      // All of them are then those that the cluster gives.
+      let named = namespacesNamed(in: member.cluster, besides: draft.name)
+      return consent.subtracting(named).filter { !NameRules.isSystemNamespace($0) }.sorted()
+    }
     return member.namespaces.filter { namespace in
       if NameRules.isSystemNamespace(namespace) || consent?.contains(namespace) == false {
         problems.append(
@@ -171,8 +180,17 @@ struct SliceResolver {
       problems.append(
         ViewProblem(
           path: path, reason: .namespaceConflict,
-          message: "namespace \(namespace) belongs to slice \(holder)"))
+          message: namespace == every
+            ? "all other namespaces belong to slice \(holder)"
+            : "namespace \(namespace) belongs to slice \(holder)"))
       return false
+    }
+  }
+
+  private func namespacesNamed(in cluster: String, besides slice: String) -> Set<String> {
+    (slicesByCluster[cluster] ?? []).reduce(into: []) { out, name in
+      guard name != slice else { return }
+      out.formUnion(drafts[name]?.members[cluster]?.section.namespaces ?? [])
     }
   }
 

@@ -72,8 +72,11 @@ public struct SliceView: Hashable, Sendable {
 /// A member of a slice, resolved.
 public struct MemberView: Hashable, Sendable {
   public var cluster: String
-  /// Those in force: consented, and held by no other slice of the cluster. Ascending.
+  /// Those in force: consented, and held by no other slice of the cluster. Ascending; or
+  /// `SliceMember.everyNamespace` alone, see `includes`.
   public var namespaces: [String]
+  /// Which other slices of the cluster name: not in this one, whatever `namespaces` says.
+  public var namespacesElsewhere: Set<String> = []
   public var gatewaySettings: MemberGateway
   public var blockIndex: Int?
   /// `nil` with overlay `none` and where the index does not exist.
@@ -95,6 +98,13 @@ public struct MemberView: Hashable, Sendable {
     self.block = block
     self.gateways = gateways
     self.isActive = isActive
+  }
+
+  /// Whether a namespace of the cluster takes part, as far as the signed state has it.
+  public func includes(namespace: String) -> Bool {
+    if namespaces.contains(namespace) { return true }
+    return namespaces == [SliceMember.everyNamespace] && !namespacesElsewhere.contains(namespace)
+      && !NameRules.isSystemNamespace(namespace)
   }
 
   /// The first gateway that has published where it is.

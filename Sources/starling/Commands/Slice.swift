@@ -23,7 +23,8 @@ struct Slice: AsyncParsableCommand {
 
     @Option(
       help: ArgumentHelp(
-        "A namespace of it that takes part; may be given several times.", valueName: "name"))
+        "A namespace of it that takes part, or * for all; may be given several times.",
+        valueName: "name"))
     var namespace: [String] = []
 
     @Option(help: ArgumentHelp("How its gateways are reached.", valueName: "type"))
