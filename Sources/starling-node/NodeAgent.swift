@@ -12,6 +12,8 @@ struct NodeAgent: ~Copyable {
   private var kernel: NodeKernel?
   private var document: NodeDocument?
   private var documentStamp: [Int] = []
+  /// Of the document's folder.
+  private var watch: FolderWatch?
   private var recordStamp: [Int] = []
   private var probes = GatewayProbes()
   private var dead: [String: Set<IPAddress>] = [:]
@@ -32,6 +34,8 @@ struct NodeAgent: ~Copyable {
 
   mutating func run() throws {
     let listener = try AgentListener.listening(on: options.socket)
+    let folder = options.document.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" }
+    watch = try? FolderWatch(folder)
     while true {
       readDocument()
       lookAtRecords()
@@ -83,9 +87,16 @@ struct NodeAgent: ~Copyable {
     while true {
       let left = end - Self.milliseconds
       guard left > 0 else { break }
-      var files = [pollfd(fd: listener.number, events: Int16(POLLIN), revents: 0)]
-      guard poll(&files, 1, Int32(left)) > 0 else { continue }
-      listener.serve { answer($0) }
+      var files = [listener.number, watch?.number ?? -1].map {
+        pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
+      }
+      guard poll(&files, nfds_t(files.count), Int32(left)) > 0 else { continue }
+      if files[0].revents != 0 { listener.serve { answer($0) } }
+      if files[1].revents != 0 {
+        watch?.drain()
+        readDocument()
+        if isDirty { pass() }
+      }
     }
     guard let sockets, let document else { return }
     let answers = Set(sockets.v4.answers() + sockets.v6.answers())
