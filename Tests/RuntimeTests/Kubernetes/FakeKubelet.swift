@@ -75,10 +75,7 @@ actor FakeKubelet {
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     let pod = Pod(name: name, replica: replica, address: address, node: node, folder: folder)
     pods[replica] = pod
-    try await put(.nodes, ObjectKey(name: node), [:], [:])
-    try await status(
-      .nodes, ObjectKey(name: node),
-      ["addresses": [["type": "InternalIP", "address": .string(address)]]])
+    try await registerNode(node, address)
     let key = ObjectKey(namespace: lab.namespace, name: name)
     let template = deployment.spec["template"] ?? .empty
     if isReal {
@@ -94,18 +91,43 @@ actor FakeKubelet {
         .pods, key, template.at("metadata", "labels")?.texts ?? [:],
         ["spec": ["nodeName": .string(node)]])
     }
-    try await status(
-      .pods, key,
-      [
-        "phase": "Running", "podIP": .string(address), "podIPs": [["ip": .string(address)]],
-        "conditions": [["type": "Ready", "status": "True"]],
-      ])
+    try await report(key, address)
     guard let wires else { return }
     let service = try await lab.get(.services, deployment.name, in: index)
     let port = service?.spec["ports"]?.array?.first?["nodePort"]?.integer ?? 0
     try await wires.start(
       pod, containers: template.at("spec", "containers")?.array ?? [], nodePort: Int(port),
       kubeconfig: lab.kubeconfig(index), namespace: lab.namespace)
+  }
+
+  func registerNode(_ name: String, _ address: String) async throws {
+    try await put(.nodes, ObjectKey(name: name), [:], [:])
+    try await status(
+      .nodes, ObjectKey(name: name),
+      ["addresses": [["type": "InternalIP", "address": .string(address)]]])
+  }
+
+  /// A Pod that was started elsewhere, as the API shows it.
+  func registerPod(
+    _ key: ObjectKey, labels: [String: String] = [:], node: String, address: String
+  ) async throws {
+    try await put(
+      .pods, key, labels,
+      [
+        "spec": [
+          "nodeName": .string(node), "containers": [["name": "main", "image": "main"]],
+        ]
+      ])
+    try await report(key, address)
+  }
+
+  private func report(_ key: ObjectKey, _ address: String) async throws {
+    try await status(
+      .pods, key,
+      [
+        "phase": "Running", "podIP": .string(address), "podIPs": [["ip": .string(address)]],
+        "conditions": [["type": "Ready", "status": "True"]],
+      ])
   }
 
   /// Takes away what the Pods left on this machine.

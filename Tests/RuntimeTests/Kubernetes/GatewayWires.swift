@@ -3,10 +3,10 @@ import Kubernetes
 
 /// Pods of gateways as network namespaces on one wide network, their containers as processes.
 actor GatewayWires {
-  private let prefix = "sg\(getpid() % 10_000)\(String(UInt16.random(in: 0...999), radix: 36))"
-  private var processes: [String: [Process]] = [:]
-  private var namespaces: Set<String> = []
-  private let binaries: String
+  let prefix = "sg\(getpid() % 10_000)\(String(UInt16.random(in: 0...999), radix: 36))"
+  var processes: [String: [Process]] = [:]
+  var namespaces: Set<String> = []
+  let binaries: String
 
   static let needed = ["starling-gateway", "starling-node", "starling-node-feed"]
 
@@ -49,11 +49,11 @@ actor GatewayWires {
     "\(prefix)-\(pod.address.split(separator: ".").last ?? "")"
   }
 
-  private func ip(_ text: String) throws {
+  func ip(_ text: String) throws {
     try Self.run(["ip"] + text.split(separator: " ").map(String.init))
   }
 
-  private func wan() throws -> String {
+  func wan() throws -> String {
     let name = "\(prefix)-wan"
     guard namespaces.insert(name).inserted else { return name }
     try ip("netns add \(name)")
@@ -107,16 +107,21 @@ actor GatewayWires {
     } else {
       command = ["ip", "netns", "exec", name] + command
     }
+    let label = container["name"]?.string ?? "container"
+    try start(command, as: "\(pod.name)/\(label)", log: "\(pod.folder)/\(label).log")
+  }
+
+  /// Starts a process under a name by which it can be killed.
+  func start(_ command: [String], as name: String, log: String) throws {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
     process.arguments = command
-    let log = "\(pod.folder)/\(container["name"]?.string ?? "container").log"
     _ = FileManager.default.createFile(atPath: log, contents: nil)
     let file = FileHandle(forWritingAtPath: log)
     process.standardOutput = file
     process.standardError = file
     try process.run()
-    processes["\(pod.name)/\(container["name"]?.string ?? "")", default: []].append(process)
+    processes[name, default: []].append(process)
   }
 
   /// Kills one container of a Pod; nobody starts it again.

@@ -9,56 +9,14 @@ import Testing
 
 /// Gateways that the operator makes: from the slice to Pods, plans, registers and back.
 @Suite(.serialized) struct KubernetesGatewayTests {
-  private static let flags = ["gateway.listen": "0.0.0.0:7900"]
-
-  private func with(
-    kubeconfigs: [String] = [], wires: GatewayWires? = nil,
-    _ body: (KubernetesLab, [FakeKubelet]) async throws -> Void
-  ) async throws {
-    let lab = try await KubernetesLab(2, kubeconfigs: kubeconfigs, flags: Self.flags)
-    let kubelets = (0..<2).map { FakeKubelet(lab, $0, wires: wires) }
-    do {
-      try await body(lab, kubelets)
-    } catch {
-      await end(lab, kubelets, wires)
-      throw error
-    }
-    await end(lab, kubelets, wires)
-  }
-
-  private func end(_ lab: KubernetesLab, _ kubelets: [FakeKubelet], _ wires: GatewayWires?) async {
-    await wires?.clear()
-    await lab.stop()
-    for kubelet in kubelets { await kubelet.clear() }
-  }
-
-  private func plan(
-    _ lab: KubernetesLab, _ index: Int, _ replica: Int
-  ) async throws -> GatewayPlanFile? {
-    let secret = try await lab.get(.secrets, GatewayWorkloads.name(replica), in: index)
-    return try secret?.json.at("data", GatewayWorkloads.planKey)?.string
-      .flatMap { Base64.decode($0) }.map { try GatewayPlanFile(json: $0) }
-  }
-
-  private func isSettled(_ lab: KubernetesLab, _ kubelets: [FakeKubelet]) async throws -> Bool {
-    // Both before either: each is told of the other's.
-    let counts = [try await kubelets[0].look(), try await kubelets[1].look()]
-    guard counts == [2, 2] else { return false }
-    for index in 0..<2 {
-      for replica in 0..<2 {
-        guard try await plan(lab, index, replica)?.plan.peers.count == 2 else { return false }
-      }
-    }
-    return true
-  }
-
   @Test func gatewaysComeAndGoWithTheSlice() async throws {
-    try await with { lab, kubelets in
-      #expect(try await eventually(within: .seconds(30)) { try await isSettled(lab, kubelets) })
-      let first = try #require(try await plan(lab, 0, 0))
+    try await GatewayClusters.with { world in
+      let lab = world.lab
+      #expect(try await eventually(within: .seconds(30)) { try await world.isSettled() })
+      let first = try #require(try await world.plan(0, 0))
       #expect(first.cluster == "c0" && first.replica == "0" && first.plan.slices.count == 1)
       // Each is told where the other cluster's nodes are open, and what key is there.
-      let other = try #require(try await plan(lab, 1, 1))
+      let other = try #require(try await world.plan(1, 1))
       let link = try #require(first.plan.peers.first { $0.replica == "1" })
       #expect(link.staticKey == Gateway.publicKey(of: other.staticKey))
       let service = try #require(
@@ -89,8 +47,9 @@ import Testing
   }
 
   @Test func whatGatewaysSayDecidesWhatIsReachable() async throws {
-    try await with { lab, kubelets in
-      #expect(try await eventually(within: .seconds(30)) { try await isSettled(lab, kubelets) })
+    try await GatewayClusters.with { world in
+      let (lab, kubelets) = (world.lab, world.kubelets)
+      #expect(try await eventually(within: .seconds(30)) { try await world.isSettled() })
       let platform = try #require(lab.clusters[0].host.current?.platform)
       #expect(platform.reachableClusters?["blue"] == ["c1"])
       func say(_ state: TunnelReport.State, _ replica: Int) async throws {
@@ -122,8 +81,9 @@ import Testing
   }
 
   @Test func whoComesToActChangesNothing() async throws {
-    try await with { lab, kubelets in
-      #expect(try await eventually { try await isSettled(lab, kubelets) })
+    try await GatewayClusters.with { world in
+      let lab = world.lab
+      #expect(try await eventually { try await world.isSettled() })
       let host = lab.clusters[0].host
       let engine = try #require(host.engine)
       let view = try #require(host.current?.platform?.latest).view
@@ -132,7 +92,7 @@ import Testing
         secrets[replica] = try await lab.get(
           .secrets, GatewayWorkloads.name(replica), in: 0)
       }
-      let old = try #require(try await plan(lab, 0, 0))
+      let old = try #require(try await world.plan(0, 0))
       let state = GatewayReconciler.desired(view, cluster: "c0").state
       func successor(_ authorities: [ClusterCA]) -> GatewayPlans {
         GatewayPlans(
@@ -173,8 +133,9 @@ import Testing
   }
 
   @Test func whoKnowsNothingYetTakesNothingAway() async throws {
-    try await with { lab, kubelets in
-      #expect(try await eventually { try await isSettled(lab, kubelets) })
+    try await GatewayClusters.with { world in
+      let lab = world.lab
+      #expect(try await eventually { try await world.isSettled() })
       let engine = try #require(lab.clusters[0].host.engine)
       let view = try #require(lab.clusters[0].host.current?.platform?.latest).view
       let workloads = GatewayWorkloads(.init(namespace: lab.namespace))
@@ -222,17 +183,18 @@ import Testing
 
   private func traffic(kubeconfigs: [String]) async throws {
     let wires = try #require(GatewayWires())
-    try await with(kubeconfigs: kubeconfigs, wires: wires) { lab, kubelets in
-      #expect(try await eventually(within: .seconds(30)) { try await isSettled(lab, kubelets) })
+    try await GatewayClusters.with(kubeconfigs: kubeconfigs, wires: wires) { world in
+      let (lab, kubelets) = (world.lab, world.kubelets)
+      #expect(try await eventually(within: .seconds(30)) { try await world.isSettled() })
       let (here, there) = (await kubelets[0].pods, await kubelets[1].pods)
       let (own, far) = (
-        try #require(try await plan(lab, 0, 0)), try #require(try await plan(lab, 1, 0))
+        try #require(try await world.plan(0, 0)), try #require(try await world.plan(1, 0))
       )
       let source = try #require(own.plan.slices.first?.addresses.first?.address.description)
       let target = try #require(far.plan.slices.first?.addresses.first?.address.description)
       let first = try #require(here[0])
       let flows = try await eventually {
-        _ = try await isSettled(lab, kubelets)
+        _ = try await world.isSettled()
         return await wires.pings(from: first, source, target)
       }
       #expect(flows, "\(wires.logs(first))")
@@ -279,7 +241,7 @@ import Testing
           platform.gatewayStatuses.last?.tunnels.contains { $0.state == .established } == true
         })
       // Another peer would continue what stands there: nothing of it is made anew.
-      let later = try #require(try await plan(lab, 0, 0))
+      let later = try #require(try await world.plan(0, 0))
       #expect(later.staticKey == own.staticKey)
       #expect(later.plan.slices == own.plan.slices)
     }

@@ -24,6 +24,8 @@ final class KubernetesLab: Sendable {
     var host: PeerHost
     var fake: FakeAPIServer?
     var directory: TemporaryDirectory
+    /// Where its peer answers names.
+    var dns: String
   }
 
   let clusters: [Cluster]
@@ -75,6 +77,7 @@ final class KubernetesLab: Sendable {
         guard made.isSuccess else { throw made.failure }
       }
       let port = try await Self.freePort()
+      let dns = "127.0.0.1:\(try await Self.freePort())"
       let configuration = try DaemonConfiguration(
         ConfigurationLoader(
           flags: [
@@ -82,14 +85,15 @@ final class KubernetesLab: Sendable {
             "api.listen": "", "metrics.listen": "", "gateway.listen": "",
             "api.unixSocket": directory.file("api.sock"), "platform": "kubernetes",
             "kubernetes.kubeconfig": kubeconfig, "kubernetes.consent": "all",
-            "kubernetes.namespace": namespace,
+            "kubernetes.namespace": namespace, "kubernetes.dns.listen": dns,
           ].merging(flags) { $1 }))
       let host = try PeerHost(
         configuration: configuration, group: MultiThreadedEventLoopGroup.singleton,
         registry: MetricsRegistry(), logger: Logger(label: "lab") { _ in SwiftLogNoOpLogHandler() })
       clusters.append(
         Cluster(
-          name: "c\(index)", api: api, host: host, fake: fake, directory: directory))
+          name: "c\(index)", api: api, host: host, fake: fake, directory: directory,
+          dns: dns))
     }
     self.clusters = clusters
     let group = ServiceGroup(

@@ -1,0 +1,93 @@
+import Kubernetes
+import Testing
+
+@testable import Runtime
+
+/// The whole way of a Pod's packet: name, node agent, gateway, tunnel, gateway, node agent, Pod. Nodes,
+/// Pods and gateways are network namespaces, everything in them are the real processes.
+@Suite(.serialized) struct KubernetesPodTests {
+  @Test(.enabled(if: GatewayWires() != nil))
+  func podsReachServicesOfTheOtherCluster() async throws {
+    try await podsReachServices(kubeconfigs: [])
+  }
+
+  @Test(.enabled(if: GatewayWires() != nil && KubernetesLab.kubeconfigs.count >= 2))
+  func podsReachServicesOnRealServers() async throws {
+    try await podsReachServices(kubeconfigs: KubernetesLab.kubeconfigs)
+  }
+
+  private func podsReachServices(kubeconfigs: [String]) async throws {
+    let wires = try #require(GatewayWires())
+    try await GatewayClusters.with(kubeconfigs: kubeconfigs, wires: wires) { world in
+      let lab = world.lab
+      let stranger = "\(lab.namespace)-other"
+      let made = try await lab.clusters[0].api.send(
+        .create(KubernetesObject(.namespaces, ObjectKey(name: stranger)), .namespaces))
+      #expect(made.isSuccess)
+      var near = try await FakeNode(lab, world.kubelets[0], 0, wires: wires)
+      var far = try await FakeNode(lab, world.kubelets[1], 1, wires: wires)
+      let client = try await near.pod("client", in: lab.namespace)
+      let outsider = try await near.pod("outsider", in: stranger)
+      let optedOut = try await near.pod(
+        "debug", in: lab.namespace, labels: [ObjectNames.optOut: "true"])
+      // Its address is the client's, in the other cluster.
+      let web = try await far.pod("web", in: lab.namespace)
+      #expect(web.address == client.address)
+      for port in [8080, 8081] {
+        try await wires.serve(
+          "c1", port: port, in: web, log: lab.clusters[1].directory.file("web-\(port).log"))
+      }
+      #expect(try await eventually(within: .seconds(30)) { try await world.isSettled() })
+
+      func address(of name: String) async throws -> String? {
+        let full = "\(name).\(lab.namespace).svc.clusterset.local"
+        return try GatewayWires.resolve(full, at: lab.clusters[0].dns).first
+      }
+      func answers(_ address: String, from pod: FakeNode.Pod) async -> String? {
+        await wires.fetch(address, port: 8080, from: pod)
+      }
+      try await lab.service("web", pods: [web.address], spec: ["clusterIP": "None"], in: 1)
+      #expect(try await address(of: "web") == nil)
+      try await lab.export("web", in: 1)
+      #expect(try await eventually { try await address(of: "web") != nil })
+      let target = try #require(try await address(of: "web"))
+      #expect(target.hasPrefix("10.11."))
+      let isReached = try await eventually(within: .seconds(30)) {
+        _ = try await world.isSettled()
+        return await answers(target, from: client) == "c1"
+      }
+      let gateways = await world.kubelets[0].pods
+      let gateway = try #require(gateways[0])
+      #expect(isReached, "\(wires.logs(gateway))")
+      // A port that is not exported stays closed, and nobody enforces a policy here but the agents.
+      #expect(await wires.fetch(target, port: 8081, from: client) == nil)
+      #expect(await answers(target, from: outsider) == nil)
+      #expect(await answers(target, from: optedOut) == nil)
+
+      // From the export to the first connection, everything else being there.
+      try await lab.service("late", pods: [web.address], spec: ["clusterIP": "None"], in: 1)
+      let start = ContinuousClock.now
+      try await lab.export("late", in: 1)
+      let isConnected = try await eventually {
+        guard let late = try await address(of: "late") else { return false }
+        return await answers(late, from: client) == "c1"
+      }
+      #expect(isConnected)
+      print("the first connection came \(ContinuousClock.now - start) after the export")
+
+      // The other cluster is gone altogether: this one goes on by itself.
+      for pod in await world.kubelets[1].pods.values { try await wires.cut(pod, true) }
+      let neighbour = try await near.pod("neighbour", in: lab.namespace)
+      try await wires.serve(
+        "c0", port: 8080, in: neighbour, log: lab.clusters[0].directory.file("near.log"))
+      try await lab.service("near", pods: [neighbour.address], spec: ["clusterIP": "None"], in: 0)
+      try await lab.export("near", in: 0)
+      let isLocal = try await eventually {
+        guard let near = try await address(of: "near") else { return false }
+        return await answers(near, from: client) == "c0"
+      }
+      #expect(isLocal)
+      #expect(await answers(target, from: outsider) == nil)
+    }
+  }
+}
