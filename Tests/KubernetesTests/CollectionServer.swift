@@ -58,7 +58,7 @@ struct CollectionServer {
       metadata["continue"] = .string(token)
       items = Array(items.prefix(limit))
     }
-    let body: JSON = ["metadata": metadata, "items": .array(items.map(\.json))]
+    let body: JSON = ["metadata": metadata, "items": .array(items.map(\.listed))]
     return APIResponse(status: 200, body: body.bytes)
   }
 
@@ -106,5 +106,15 @@ struct CollectionServer {
       let parts = pair.split(separator: "=", maxSplits: 1)
       if parts.count == 2 { out[String(parts[0])] = String(parts[1]) }
     }
+  }
+}
+
+extension KubernetesObject {
+  /// As an item of a list: servers leave out what types that they are built with all share.
+  fileprivate var listed: JSON {
+    var out = json
+    out["kind"] = nil
+    out["apiVersion"] = nil
+    return out
   }
 }

@@ -10,6 +10,14 @@ public struct KubernetesObject: Hashable, Sendable {
     self.json = json
   }
 
+  /// An item of a list, in which servers leave out kind and version of the types that they are built
+  /// with.
+  init?(item json: JSON, of type: ResourceType) {
+    self.init(json)
+    if self.json["kind"] == nil { self.json["kind"] = .string(type.kind) }
+    if self.json["apiVersion"] == nil { self.json["apiVersion"] = .string(type.apiVersion) }
+  }
+
   /// One that is to be made.
   public init(_ type: ResourceType, _ key: ObjectKey, _ members: [String: JSON?] = [:]) {
     json = .object(members)

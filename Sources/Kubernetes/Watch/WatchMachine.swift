@@ -191,7 +191,8 @@ public struct WatchMachine: Sendable {
     }
     let size = response.body.count / max(1, items.count)
     var changed: Set<ObjectKey> = []
-    for case let object? in items.map({ KubernetesObject($0) }) {
+    let type = configuration.type
+    for case let object? in items.map({ KubernetesObject(item: $0, of: type) }) {
       listed.insert(object.key)
       if put(object, bytes: size, &effects) { changed.insert(object.key) }
     }

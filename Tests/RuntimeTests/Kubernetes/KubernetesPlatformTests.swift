@@ -1,6 +1,7 @@
 import Base
 import Foundation
 import Kubernetes
+import Slices
 import Testing
 
 @testable import Runtime
@@ -133,19 +134,33 @@ import Testing
     try await with(.fake) { lab in
       try await lab.service("web", in: 0)
       try await lab.export("web", in: 0)
-      #expect(try await eventually { try await lab.get(.serviceImports, "web", in: 1) != nil })
       let server = try #require(lab.clusters[1].fake)
+      let web = ImportPlanner.derivedName(ServiceName(namespace: lab.namespace, name: "web"))
+      #expect(
+        await eventually {
+          server.edit { api in
+            api.store.all(.services).contains { $0.key.name == web }
+              && api.store.all(.endpointSlices).contains { $0.key.name.hasPrefix("web-c0") }
+          }
+        })
       await server.stop()
       // Changes elsewhere go on, and this cluster's exports stay what they are.
       try await lab.service("late", in: 0)
       try await lab.export("late", in: 0)
       #expect(try await eventually { try await lab.get(.serviceImports, "late", in: 0) != nil })
       server.edit { $0.store.compact() }
+      let before = server.edit { $0.requests.count }
       try await server.start(port: server.lastPort)
       #expect(
         try await eventually(within: .seconds(60)) {
           try await lab.get(.serviceImports, "late", in: 1)?.spec["ips"] != nil
         })
+      // Everything was listed anew, and what was there was as it should be.
+      let again = server.edit { $0.requests.dropFirst(before) }.filter { request in
+        request.method == "PATCH"
+          && ["/\(web)?", "/web-c0"].contains { request.target.contains($0) }
+      }
+      #expect(again.map(\.target) == [])
     }
   }
 
