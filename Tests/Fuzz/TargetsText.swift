@@ -42,7 +42,7 @@ private let sliceManifest = """
       ports: [80, {port: 53, protocol: UDP}]
     rotation: {interval: 24h, overlap: 10m}
     qos: {ceilingKbps: 100000, guaranteedKbps: 20000, priority: 2, dscp: AF21}
-    dns: {ttl: 3s, policy: nearest, keepLast: true}
+    dns: {ttl: 3s, policy: nearest, keepLast: true, clusterLocal: true}
     placement: {labels: {tier: web}, quotas: {cpu: "8", memory: 16Gi}}
   """
 

@@ -22,7 +22,7 @@ import Testing
     "qos": [
       "ceilingKbps": 100_000, "guaranteedKbps": 20_000, "priority": 2, "dscp": "AF21",
     ],
-    "dns": ["ttl": "3s", "policy": "nearest", "keepLast": true],
+    "dns": ["ttl": "3s", "policy": "nearest", "keepLast": true, "clusterLocal": true],
     "placement": ["labels": ["tier": "web"], "quotas": ["cpu": "8", "memory": "16Gi"]],
   ])
 
@@ -37,7 +37,7 @@ import Testing
     #expect(slice.isolation.ports == [PolicyPort(port: 80), PolicyPort(port: 53, transport: .udp)])
     #expect(slice.qos.dscp.codePoint == 18)
     #expect(slice.dns.ttl.milliseconds == 3000 && slice.dns.policy == .nearest)
-    #expect(slice.placement.quotas["memory"] == "16Gi")
+    #expect(slice.placement.quotas["memory"] == ResourceQuantity("16Gi"))
   }
 
   @Test(arguments: [true, false])
@@ -130,6 +130,15 @@ import Testing
         "spec.placement.quotas.cpu"
       ),
       (
+        [
+          "cidr": "10.1.0.0/16",
+          "placement": ["labels": ["pod-security.kubernetes.io/enforce": "privileged"]],
+        ], "cannot be set"
+      ),
+      (
+        ["cidr": "10.1.0.0/16", "placement": ["labels": ["tier": "of web"]]], "no label's value"
+      ),
+      (
         ["cidr": "10.1.0.0/16", "members": [["cluster": "a", "namespaces": ["kube-system"]]]],
         "belongs to the cluster itself"
       ),
@@ -142,6 +151,18 @@ import Testing
   func refuses(spec: Value, reason: String) {
     let found = errors(spec)
     #expect(found.contains { $0.contains(reason) }, "\(found)")
+  }
+
+  /// The right side is what Kubernetes API servers give back of what is written there.
+  @Test(arguments: [
+    ("0", "0"), ("8", "8"), ("0.5", "500m"), ("1000", "1k"), ("1500", "1500"), ("2500m", "2500m"),
+    ("3000m", "3"), ("0.0001", "1m"), ("1024Mi", "1Gi"), ("1.5Gi", "1536Mi"), ("512Ki", "512Ki"),
+    ("0.5Ki", "512"), ("1025", "1025"), ("1.1Ki", "1126400m"), ("12E", "nil"), ("7E", "7E"),
+    ("0.1Ki", "102400m"), ("-1", "nil"), ("1e3", "nil"), ("1.", "nil"), ("Mi", "nil"),
+    ("9999999999999999999", "nil"), ("100k", "100k"), ("1000k", "1M"), ("010", "10"),
+  ])
+  func quantitiesAreWrittenAsServersDo(text: String, expected: String) {
+    #expect((ResourceQuantity(text)?.description ?? "nil") == expected)
   }
 
   @Test func headersAreChecked() {

@@ -112,7 +112,10 @@ public struct ExportReader: Sendable {
       findings.append(
         Finding(export: key, valid: Condition("Valid", false, reason: reason, message: message)))
     }
-    guard let service = objects[ObjectID(.services, key)], !service.isTerminating else {
+    // What was made here stands for services of others.
+    guard let service = objects[ObjectID(.services, key)], !service.isTerminating,
+      !ObjectDiffer.isOurs(service)
+    else {
       return invalid("NoService", "there is no Service \(key)")
     }
     guard service.spec["type"]?.string != "ExternalName" else {

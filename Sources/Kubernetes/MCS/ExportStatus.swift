@@ -23,7 +23,7 @@ public enum ExportStatus {
           "conditions": conditions.json(
             over: object.status["conditions"], generation: object.generation,
             now: milliseconds)
-        ], isStatusOnly: true)
+        ], extent: .status)
     }
   }
 

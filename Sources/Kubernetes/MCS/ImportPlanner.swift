@@ -137,6 +137,30 @@ public struct ImportPlanner: Sendable {
           ["spec": Self.derivedSpec(service, families)], owner: id))
     }
     planEndpoints(service, slice, derived: service.type == .headless ? nil : derived.name, id)
+    if slice.dns.clusterLocal { planAlias(key, labels: labels, id) }
+  }
+
+  /// The service's own name in the cluster's own domain: an alias, which needs neither an address nor
+  /// endpoints of its own. A Service of somebody else is left alone, and ours is let go once somebody
+  /// makes it his.
+  private mutating func planAlias(_ key: ObjectKey, labels: [String: String], _ owner: ObjectID) {
+    let have = objects[ObjectID(.services, key)]
+    guard have.map({ ObjectDiffer.isOurs($0) }) ?? true else { return }
+    if let have, Self.isTaken(have) {
+      return desired.append(DesiredObject(.services, key, extent: .fields))
+    }
+    let target = "\(key.name).\(key.namespace).svc.\(NameRules.clustersetZone)"
+    desired.append(
+      DesiredObject(
+        .services, key, labels: labels.merging([MCS.serviceNameLabel: key.name]) { $1 },
+        ["spec": ["type": "ExternalName", "externalName": .string(target)]], owner: owner))
+  }
+
+  /// What `kubectl apply` of a Service of that name leaves of an alias.
+  private static func isTaken(_ alias: KubernetesObject) -> Bool {
+    let spec = alias.spec
+    return spec["type"]?.string != "ExternalName" || spec["ports"]?.array?.isEmpty == false
+      || spec["selector"]?.members?.isEmpty == false
   }
 
   /// In the import's order; empty where this cluster has none of them.

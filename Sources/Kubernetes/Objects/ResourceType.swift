@@ -35,6 +35,7 @@ public struct ResourceType: Hashable, Comparable, Sendable, CustomStringConverti
   public static let pods = ResourceType(plural: "pods", kind: "Pod")
   public static let services = ResourceType(plural: "services", kind: "Service")
   public static let secrets = ResourceType(plural: "secrets", kind: "Secret")
+  public static let resourceQuotas = ResourceType(plural: "resourcequotas", kind: "ResourceQuota")
   public static let configMaps = ResourceType(plural: "configmaps", kind: "ConfigMap")
   public static let endpointSlices = ResourceType(
     group: "discovery.k8s.io", plural: "endpointslices", kind: "EndpointSlice")

@@ -1,6 +1,7 @@
 public import Slices
 
-/// What a cluster has besides the objects of single services: policies, the DNS hand-over, properties.
+/// What a cluster has besides the objects of single services: policies, labels and quotas of namespaces,
+/// the DNS hand-over, properties.
 /// Planned again only when something that it depends on has changed.
 public struct OperatorPlanner: Sendable {
   public struct Configuration: Hashable, Sendable {
@@ -37,7 +38,9 @@ public struct OperatorPlanner: Sendable {
   }
 
   /// Types that are watched for it.
-  public static let watched: [ResourceType] = [.networkPolicies, .clusterProperties, .configMaps]
+  public static let watched: [ResourceType] = [
+    .networkPolicies, .resourceQuotas, .clusterProperties, .configMaps,
+  ]
 
   /// - Parameters:
   ///   - changed: objects since the last time; `nil`: all may have.
@@ -62,11 +65,13 @@ public struct OperatorPlanner: Sendable {
     namespaces = services.namespaces
     var desired = NetworkPolicyPlanner.desired(
       view, namespaces: namespaces, addresses: services.addresses)
+    desired += PlacementPlanner.desired(view, namespaces: namespaces, objects)
     desired += ClusterProperties.desired(
       cluster: configuration.cluster, clusterSet: configuration.clusterSet, .clusterProperties)
     kept = ObjectDiffer.actions(
       desired.filter { objects.isServed($0.id.type) }, observed: objects,
-      managed: objects.isComplete(.namespaces) ? [.networkPolicies, .clusterProperties] : [])
+      managed: objects.isComplete(.namespaces)
+        ? [.networkPolicies, .resourceQuotas, .clusterProperties] : [])
     kept += ClusterDNSPlanner.actions(
       configuration.dns, zones: configuration.zones,
       servers: ClusterDNSPlanner.servers(objects, namespace: configuration.namespace), objects)

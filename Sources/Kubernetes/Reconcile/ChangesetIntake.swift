@@ -87,7 +87,7 @@ public struct ChangesetIntake: Sendable {
         "observedGeneration": .integer(object.generation),
       ])
       return DesiredObject(
-        .signedChangesets, object.key, status: status, isStatusOnly: true)
+        .signedChangesets, object.key, status: status, extent: .status)
     }
   }
 }

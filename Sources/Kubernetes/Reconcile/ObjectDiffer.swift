@@ -75,8 +75,9 @@ public enum ObjectDiffer {
     let have = observed[id]
     // It comes back anew once it is gone.
     if have?.isTerminating == true { return [] }
+    if desired.extent == .fields, have == nil { return [] }
     var out: [Action] = []
-    if !desired.isStatusOnly {
+    if desired.extent != .status {
       var owner: KubernetesObject?
       if let wanted = desired.owner {
         guard let found = observed[wanted], !found.uid.isEmpty, !found.isTerminating else {
@@ -84,7 +85,7 @@ public enum ObjectDiffer {
         }
         owner = found
       }
-      let object = desired.complete(owner: owner)
+      let object = desired.complete(owner: owner, present: have)
       if let kind = kind(object, have) {
         out.append(
           Action(
@@ -92,7 +93,10 @@ public enum ObjectDiffer {
             resourceVersion: have?.resourceVersion ?? ""))
       }
     }
-    if let status = desired.status, let have, !have.status.covers(status) {
+    // What changes the object changes what its status is said of: one after the other.
+    if let status = desired.status, let have, !have.status.covers(status),
+      !out.contains(where: { $0.kind == .update })
+    {
       let object = KubernetesObject(id.type, id.key, ["status": status])
       out.append(
         Action(
@@ -107,7 +111,7 @@ public enum ObjectDiffer {
   private static func kind(_ wanted: KubernetesObject, _ have: KubernetesObject?) -> Action.Kind? {
     guard let have else { return .create }
     let isSame = have.annotations[ObjectNames.applied] == wanted.annotations[ObjectNames.applied]
-    if have.json.covers(wanted.json) { return nil }
+    if have.json.covers(wanted.json) { return isSame ? nil : .update }
     return isSame ? .revert : .update
   }
 }

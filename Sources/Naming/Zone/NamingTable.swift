@@ -5,7 +5,6 @@ internal import Slices
 /// names of a slice are made once and shared.
 public final class NamingTable: Sendable {
   public static let slicesZone = "slice.local"
-  public static let clustersetZone = "clusterset.local"
   /// The version of the DNS schema of KEP-1645.
   public static let schemaVersion = "1.0.0"
 
@@ -52,7 +51,7 @@ public final class NamingTable: Sendable {
     self.clientOption = clientOption
     self.forwarders = forwarders
     let names = zones.compactMap { DomainName($0) }.filter { $0 != .root }
-    let clusterset = [DomainName(Self.clustersetZone)].compactMap { $0 }
+    let clusterset = [DomainName(NameRules.clustersetZone)].compactMap { $0 }
     var bytes: [UInt8] = []
     let all = names.map { ($0, ZoneKinds.slice) } + clusterset.map { ($0, .clusterset) }
     self.zones = all.sorted { $0.0.wire.count > $1.0.wire.count }.map { name, kind in

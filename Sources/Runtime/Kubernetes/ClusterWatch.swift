@@ -18,6 +18,8 @@ actor ClusterWatch {
     var timer: Task<Void, Never>?
     var timerAt: Instant = .distantFuture
     var events = EventCounts()
+    /// Said once: an API server that is away for hours fills no log.
+    var isFailing = false
   }
 
   /// For metrics.
@@ -142,22 +144,29 @@ actor ClusterWatch {
     handle(type, .tick)
   }
 
+  private func fail(_ message: Logger.Message, why: String, _ type: ResourceType) {
+    watches[type]?.events.failures += 1
+    logger.log(
+      level: watches[type]?.isFailing == true ? .debug : .warning, message,
+      metadata: ["type": "\(type)", "why": "\(why)"])
+    watches[type]?.isFailing = true
+  }
+
   private func note(_ event: WatchEvent, _ type: ResourceType) {
     let what: Logger.Metadata = ["type": "\(type)"]
     switch event {
     case .listed(let count):
       watches[type]?.events.lists += 1
       logger.debug("listed", metadata: what.merging(["objects": "\(count)"]) { $1 })
-    case .watching: watches[type]?.events.watches += 1
+    case .watching:
+      watches[type]?.events.watches += 1
+      if watches[type]?.isFailing == true { logger.notice("watched again", metadata: what) }
+      watches[type]?.isFailing = false
     case .gone:
       watches[type]?.events.gone += 1
       logger.info("the server's memory is too short, listing again", metadata: what)
-    case .refused(let failure):
-      watches[type]?.events.failures += 1
-      logger.warning("watch refused", metadata: what.merging(["why": "\(failure)"]) { $1 })
-    case .failed(let failure):
-      watches[type]?.events.failures += 1
-      logger.warning("watch failed", metadata: what.merging(["why": "\(failure)"]) { $1 })
+    case .refused(let failure): fail("watch refused", why: "\(failure)", type)
+    case .failed(let failure): fail("watch failed", why: "\(failure)", type)
     case .silent: logger.info("a silent watch is opened anew", metadata: what)
     case .malformed(let why):
       watches[type]?.events.failures += 1

@@ -216,10 +216,11 @@ actor KubernetesPlanner {
       && objects.isServed(ResourceType.serviceExports.version(old))
     let exports = isOld ? ResourceType.serviceExports.version(old) : .serviceExports
     guard exports != services.configuration.exports else { return }
-    services = ServicePlanner(
-      .init(
-        cluster: cluster, consent: consent, exports: exports,
-        imports: isOld ? ResourceType.serviceImports.version(old) : .serviceImports))
+    var configuration = services.configuration
+    configuration.exports = exports
+    configuration.imports =
+      isOld ? ResourceType.serviceImports.version(old) : .serviceImports
+    services = ServicePlanner(configuration)
   }
 
   private func export(

@@ -97,7 +97,7 @@ final class KubernetesPlatform: Platform {
       OperatorPlanner.Configuration(
         cluster: cluster, clusterSet: genesis.name, namespace: namespace,
         dns: ClusterDNSPlanner.Adapter(rawValue: configuration.kubernetes.dnsAdapter) ?? .none,
-        zones: genesis.zones + [NamingTable.clustersetZone]),
+        zones: genesis.zones + [NameRules.clustersetZone]),
       gateways: gateways, consent: consent,
       servers: configuration.kubernetes.dnsListen.map(\.address),
       instance: engine.nodeID.short, allocators: allocators)

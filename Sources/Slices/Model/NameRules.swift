@@ -1,5 +1,8 @@
 /// The names that people give: clusters, slices, namespaces, services.
 public enum NameRules {
+  /// Where services of a ClusterSet have their names (KEP-1645).
+  public static let clustersetZone = "clusterset.local"
+
   /// What a DNS label may be, as a sentence for error messages.
   public static let labelRule =
     "a DNS label: 1 to 63 of a-z, 0-9 and '-', beginning and ending with a letter or a digit"

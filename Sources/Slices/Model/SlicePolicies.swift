@@ -209,14 +209,21 @@ public struct SliceDNS: Hashable, Sendable {
   public var policy: Policy
   /// Keep the last endpoints when no exporter can be reached. Default `false`.
   public var keepLast: Bool
+  /// In Kubernetes, answer to `svc.ns.svc.cluster.local` as well where the cluster has no Service of
+  /// that name. Default `false`.
+  public var clusterLocal: Bool
 
   public static let defaultTTL = TimeSpan.seconds(2)
   static let ttls = TimeSpan.seconds(0)...TimeSpan.seconds(5)
 
-  public init(ttl: TimeSpan = defaultTTL, policy: Policy = .local, keepLast: Bool = false) {
+  public init(
+    ttl: TimeSpan = defaultTTL, policy: Policy = .local, keepLast: Bool = false,
+    clusterLocal: Bool = false
+  ) {
     self.ttl = ttl
     self.policy = policy
     self.keepLast = keepLast
+    self.clusterLocal = clusterLocal
   }
 }
 
@@ -229,53 +236,13 @@ extension SliceDNS: SliceSection {
     }
     policy = reader.choice("policy", of: Policy.self) ?? .local
     keepLast = reader.bool("keepLast") ?? false
+    clusterLocal = reader.bool("clusterLocal") ?? false
   }
 
   func write(_ writer: inout FieldWriter) {
     writer.put("ttl", ttl, default: Self.defaultTTL) { .string("\($0)") }
     writer.put("policy", policy, default: .local)
     writer.put("keepLast", keepLast, default: false)
-  }
-}
-
-/// The section `slice/<s>/placement`: what the slice's namespaces carry in every cluster.
-public struct SlicePlacement: Hashable, Sendable {
-  public var labels: [String: String]
-  /// Kubernetes resource quantities by resource name.
-  public var quotas: [String: String]
-
-  public init(labels: [String: String] = [:], quotas: [String: String] = [:]) {
-    self.labels = labels
-    self.quotas = quotas
-  }
-}
-
-extension SlicePlacement: SliceSection {
-  public static let entryLimit = 64
-
-  init(reading reader: inout FieldReader) {
-    labels = reader.textMap("labels", limit: Self.entryLimit)
-    quotas = reader.textMap("quotas", limit: Self.entryLimit)
-    for (name, quantity) in quotas.sorted(by: { $0.key < $1.key })
-    where !Self.isQuantity(quantity) {
-      reader.report(
-        "quotas.\(FieldReader.bare(name))", "\(FieldReader.quoted(quantity)) is no quantity",
-        allowed: "a Kubernetes quantity such as 8, 500m or 16Gi")
-    }
-  }
-
-  /// Digits, an optional fraction, and a suffix of the Kubernetes API.
-  private static func isQuantity(_ text: String) -> Bool {
-    let suffixes = ["", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"]
-    let number = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
-    let digits = number.split(separator: ".", omittingEmptySubsequences: false)
-    return text.utf8.count <= 32 && (1...2).contains(digits.count)
-      && digits.allSatisfy { !$0.isEmpty }
-      && suffixes.contains(String(text.dropFirst(number.count)))
-  }
-
-  func write(_ writer: inout FieldWriter) {
-    writer.put("labels", labels)
-    writer.put("quotas", quotas)
+    writer.put("clusterLocal", clusterLocal, default: false)
   }
 }

@@ -128,6 +128,30 @@ final class KubernetesLab: Sendable {
   }
 
   /// One token a cluster; all join through the first.
+  enum Servers: String, CaseIterable, Sendable { case fake, real }
+
+  /// One for the time of `body`; says so where there are no real servers that were asked for.
+  static func with(
+    _ servers: Servers = .fake, _ count: Int = 2,
+    types: [ResourceType] = FakeAPIServer.allTypes, flags: [String: String] = [:],
+    _ body: (KubernetesLab) async throws -> Void
+  ) async throws {
+    let kubeconfigs = servers == .real ? Self.kubeconfigs : []
+    guard servers == .fake || kubeconfigs.count >= count else {
+      return print(
+        "NOT RUN against real API servers: STARLING_TEST_KUBECONFIGS names "
+          + "\(kubeconfigs.count), needed are \(count)")
+    }
+    let lab = try await KubernetesLab(count, kubeconfigs: kubeconfigs, types: types, flags: flags)
+    do {
+      try await body(lab)
+    } catch {
+      await lab.stop()
+      throw error
+    }
+    await lab.stop()
+  }
+
   private func join() async throws {
     let choice = try GrantChoice(genesis: genesis, key: root.publicKey)
     let seed = clusters[0].host.configuration.listen.description

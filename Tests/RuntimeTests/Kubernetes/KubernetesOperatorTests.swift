@@ -8,22 +8,8 @@ import Testing
 
 /// What the operator does besides services, against fakes.
 @Suite(.serialized) struct KubernetesOperatorTests {
-  private func with(
-    types: [ResourceType] = FakeAPIServer.allTypes, flags: [String: String] = [:],
-    _ body: (KubernetesLab) async throws -> Void
-  ) async throws {
-    let lab = try await KubernetesLab(2, types: types, flags: flags)
-    do {
-      try await body(lab)
-    } catch {
-      await lab.stop()
-      throw error
-    }
-    await lab.stop()
-  }
-
   @Test func policiesComeAndGoWithIsolation() async throws {
-    try await with { lab in
+    try await KubernetesLab.with { lab in
       func policy(_ index: Int) async throws -> KubernetesObject? {
         try await lab.get(.networkPolicies, "starling-blue", in: index)
       }
@@ -50,7 +36,7 @@ import Testing
   }
 
   @Test func theClusterSaysWhoItIs() async throws {
-    try await with { lab in
+    try await KubernetesLab.with { lab in
       func value(_ name: String) async throws -> String? {
         let id = ObjectID(.clusterProperties, ObjectKey(name: name))
         let answer = try await lab.clusters[1].api.send(.get(id))
@@ -63,7 +49,7 @@ import Testing
   }
 
   @Test func theClustersDNSIsToldAndLeftAsItWas() async throws {
-    try await with(flags: ["kubernetes.dns.adapter": "coredns"]) { lab in
+    try await KubernetesLab.with(flags: ["kubernetes.dns.adapter": "coredns"]) { lab in
       let id = ObjectID(.configMaps, ObjectKey(namespace: "kube-system", name: "coredns"))
       let old = ".:53 {\n    errors\n}\n"
       let api = lab.clusters[0].api
@@ -91,7 +77,7 @@ import Testing
     let types = FakeAPIServer.allTypes.map {
       $0 == .serviceExports ? exports : $0 == .serviceImports ? imports : $0
     }
-    try await with(types: types) { lab in
+    try await KubernetesLab.with(types: types) { lab in
       try await lab.service("web", in: 0)
       try await lab.apply(exports, "web", in: 0)
       for index in 0..<2 {
@@ -106,7 +92,7 @@ import Testing
   }
 
   @Test func aDrainedClusterServesNobody() async throws {
-    try await with { lab in
+    try await KubernetesLab.with { lab in
       for index in 0..<2 {
         try await lab.service("web", pods: ["192.168.\(index).1"], in: index)
         try await lab.export("web", in: index)

@@ -8,34 +8,9 @@ import Testing
 
 /// Whole peers against API servers: fakes always, real ones where they are named.
 @Suite(.serialized) struct KubernetesPlatformTests {
-  enum Servers: String, CaseIterable, Sendable { case fake, real }
-
-  private func with(
-    _ servers: Servers, _ count: Int = 2, _ body: (KubernetesLab) async throws -> Void
-  ) async throws {
-    var kubeconfigs: [String] = []
-    if servers == .real {
-      kubeconfigs = KubernetesLab.kubeconfigs
-      guard kubeconfigs.count >= count else {
-        print(
-          "NOT RUN against real API servers: STARLING_TEST_KUBECONFIGS names "
-            + "\(kubeconfigs.count), needed are \(count)")
-        return
-      }
-    }
-    let lab = try await KubernetesLab(count, kubeconfigs: kubeconfigs)
-    do {
-      try await body(lab)
-    } catch {
-      await lab.stop()
-      throw error
-    }
-    await lab.stop()
-  }
-
-  @Test(arguments: Servers.allCases)
-  func anExportReachesTheOtherCluster(_ servers: Servers) async throws {
-    try await with(servers) { lab in
+  @Test(arguments: KubernetesLab.Servers.allCases)
+  func anExportReachesTheOtherCluster(_ servers: KubernetesLab.Servers) async throws {
+    try await KubernetesLab.with(servers) { lab in
       try await lab.service("web", pods: ["192.168.0.1", "192.168.0.2"], in: 0)
       try await lab.export("web", in: 0)
       for index in 0..<2 {
@@ -76,9 +51,9 @@ import Testing
     }
   }
 
-  @Test(arguments: Servers.allCases)
-  func conflictsShowOnBothExports(_ servers: Servers) async throws {
-    try await with(servers) { lab in
+  @Test(arguments: KubernetesLab.Servers.allCases)
+  func conflictsShowOnBothExports(_ servers: KubernetesLab.Servers) async throws {
+    try await KubernetesLab.with(servers) { lab in
       try await lab.service("db", spec: ["clusterIP": "None"], in: 0)
       try await lab.export("db", in: 0)
       #expect(
@@ -110,9 +85,9 @@ import Testing
     }
   }
 
-  @Test(arguments: Servers.allCases)
-  func whatSomebodyChangesIsReverted(_ servers: Servers) async throws {
-    try await with(servers) { lab in
+  @Test(arguments: KubernetesLab.Servers.allCases)
+  func whatSomebodyChangesIsReverted(_ servers: KubernetesLab.Servers) async throws {
+    try await KubernetesLab.with(servers) { lab in
       try await lab.service("web", in: 0)
       try await lab.export("web", in: 0)
       #expect(try await eventually { try await lab.get(.serviceImports, "web", in: 1) != nil })
@@ -131,7 +106,7 @@ import Testing
   }
 
   @Test func theAPIServerMayBeAway() async throws {
-    try await with(.fake) { lab in
+    try await KubernetesLab.with { lab in
       try await lab.service("web", in: 0)
       try await lab.export("web", in: 0)
       let server = try #require(lab.clusters[1].fake)
@@ -165,7 +140,7 @@ import Testing
   }
 
   @Test func nothingIsOrphanedWhateverAnswerIsLost() async throws {
-    try await with(.fake) { lab in
+    try await KubernetesLab.with { lab in
       for cluster in lab.clusters {
         cluster.fake?.edit {
           $0.faults = ["POST", "PATCH", "DELETE", "PUT"].flatMap { verb in

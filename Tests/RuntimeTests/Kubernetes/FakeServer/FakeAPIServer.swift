@@ -36,6 +36,7 @@ final class FakeAPIServer: Sendable {
     .namespaces, .nodes, .services, .endpointSlices, .serviceExports, .serviceImports, .leases,
     .secrets, .configMaps, .events, .slices, .clusterPeers, .signedChangesets, .networkPolicies,
     .clusterProperties, .pods, .nodeNetworks, .deployments, .podDisruptionBudgets, .sliceGateways,
+    .resourceQuotas,
   ]
 
   /// Where it listens, or did before it stopped.
@@ -64,7 +65,8 @@ final class FakeAPIServer: Sendable {
         channel.eventLoop.makeCompletedFuture {
           let pipeline = channel.pipeline.syncOperations
           try pipeline.addHandler(NIOSSLServerHandler(context: context))
-          try pipeline.configureHTTPServerPipeline()
+          // Assistance would stop reading while a watch is open, and not see that its client goes.
+          try pipeline.configureHTTPServerPipeline(withPipeliningAssistance: false)
           try pipeline.addHandler(FakeConnection(server: self))
         }
       }

@@ -121,6 +121,9 @@ struct FakeStore {
     if !config.resourceVersion.isEmpty, config.resourceVersion != entry.object.resourceVersion {
       throw stale(id)
     }
+    if !config.uid.isEmpty, config.uid != entry.object.uid {
+      throw Self.refusal(409, "Conflict", "uid mismatch: no object of UID \(config.uid)")
+    }
     let kind = id.type.kind
     let wanted = Self.part(config.json, id.type, subresource)
     let leaves = FakeFields.leaves(wanted, kind: kind)
@@ -344,6 +347,7 @@ struct FakeStore {
         throw Self.refusal(422, "Invalid", "spec.ports[0].name: Required value")
       }
       if object.json["spec"] == nil { object.json["spec"] = .empty }
+      if object.spec["type"] == nil { object.json["spec"]?["type"] = "ClusterIP" }
       if let address = old?.spec["clusterIP"], !isHeadless {
         object.json["spec"]?["clusterIP"] = address
         object.json["spec"]?["clusterIPs"] = old?.spec["clusterIPs"]

@@ -1,8 +1,8 @@
 /// What Kubernetes takes as labels and annotations; what comes from other clusters is held to it, since
 /// one bad value would make the server refuse the whole object.
-enum LabelRules {
+public enum LabelRules {
   /// A name of at most 63, perhaps behind a DNS prefix and a slash.
-  static func isKey(_ text: String) -> Bool {
+  public static func isKey(_ text: String) -> Bool {
     let parts = text.split(separator: "/", omittingEmptySubsequences: false)
     guard parts.count <= 2, let name = parts.last, !name.isEmpty, isName(name) else { return false }
     guard parts.count == 2 else { return true }
@@ -13,7 +13,7 @@ enum LabelRules {
       }
   }
 
-  static func isValue(_ text: String) -> Bool { text.isEmpty || isName(text[...]) }
+  public static func isValue(_ text: String) -> Bool { text.isEmpty || isName(text[...]) }
 
   private static func isName(_ text: Substring) -> Bool {
     guard text.utf8.count <= 63, let first = text.utf8.first, let last = text.utf8.last else {
