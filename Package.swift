@@ -208,7 +208,7 @@ let package = Package(
     tests("Tunnel", ["Base", "Simulator"]),
     tests("Kubernetes", ["Base", "Replication", "Slices"]),
     tests("Nodes", ["Base", "Kubernetes", "Slices"]),
-    tests("Peer", ["Base", "Membership", "Replication", "Simulator"]),
+    tests("Peer", ["Base", "Membership", "Replication", "Simulator", "Slices"]),
     tests("Wire", ["Base", "Membership", "Replication", "Peer"]),
     tests(
       "Runtime",

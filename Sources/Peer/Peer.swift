@@ -1,6 +1,7 @@
 public import Base
 public import Membership
 public import Replication
+internal import Slices
 
 /// One peer: membership, replicated state and its spreading, composed into one state machine.
 ///
@@ -30,6 +31,8 @@ public struct Peer: Sendable {
   var unstored: Set<Digest> = []
   /// What this cluster's reconcilers want, by register; written anew when the state differs.
   var wanted: [RegisterName: Value?] = [:]
+  /// This peer's part of its cluster's record.
+  var record: ClusterInfo?
   /// By slice, the changeset since which reconcilers cannot act on it.
   var failing: [String: Digest] = [:]
   var attachment = ScopeAttachment()
@@ -103,6 +106,9 @@ public struct Peer: Sendable {
         wanted[RegisterName(scope: register.scope, path: register.path)] = register.value
       }
       publish(now: now, effects: &effects)
+    case .record(let own):
+      record = own
+      keepRecord(now: now, effects: &effects)
     case .reconciled(let slice, let complaint): quarantine(slice, complaint)
     case .relinquish: wanted = wanted.filter { $0.key.scope == .clusterset }
     case .stored(let ids): stored(ids, now: now, effects: &effects)

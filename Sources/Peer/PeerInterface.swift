@@ -1,6 +1,7 @@
 public import Base
 public import Membership
 public import Replication
+public import Slices
 
 /// What a peer is from its start on.
 public struct PeerConfiguration: Sendable {
@@ -67,6 +68,8 @@ extension Peer {
     case submitted([Changeset], ticket: UInt64)
     /// Makes this cluster's own registers so, where they are not.
     case publish([LocalRegister])
+    /// Keeps this peer in its cluster's record: as it alone would write it.
+    case record(ClusterInfo)
     /// Reconcilers cannot act on a slice as it is, and why; `nil`: they can again.
     case reconciled(slice: String, complaint: String?)
     /// Another replica of this cluster says from now on what its slice registers are: what was asked

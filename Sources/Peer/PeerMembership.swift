@@ -1,4 +1,4 @@
-internal import Base
+public import Base
 internal import Membership
 internal import Replication
 
@@ -31,6 +31,18 @@ extension Peer {
         presenceChanged(of: node, from: old, to: new, now: now, effects: &effects)
       }
     }
+  }
+
+  /// Whether this peer hears the member, or is it: present and not silent. Where no tunnel says what can
+  /// be reached, this decides.
+  public func hears(_ node: NodeID, now: Instant) -> Bool {
+    node == id
+      || (membership.state(of: node).isPresent && !membership.isSilent(node, now: now))
+  }
+
+  /// Whether it hears any peer of a cluster.
+  public func hears(cluster: String, now: Instant) -> Bool {
+    admitted.values.contains { $0.cluster == cluster && hears($0.id, now: now) }
   }
 
   /// Pings carry the digests of shared scopes; acks need not, since everybody pings.
@@ -86,9 +98,12 @@ extension Peer {
     }
   }
 
-  /// The state admits other peers now, or other clusters take part in slices.
-  mutating func trustChanged(now: Now, effects: inout [Effect]) {
+  /// The state admits other peers now, or other clusters take part in slices, or records of clusters are
+  /// others, in which CAs of peers are.
+  mutating func trustChanged(mayVouchAnew: Bool, now: Now, effects: inout [Effect]) {
+    let before = admitted
     adopt(Groundwork.admission(state, crypto, known: admitted), now: now, effects: &effects)
+    if mayVouchAnew, admitted === before { effects.append(.peersChanged) }
   }
 
   mutating func adopt(_ next: Admission, now: Now, effects: inout [Effect]) {

@@ -1,7 +1,26 @@
 internal import Base
+internal import Membership
 internal import Replication
+internal import Slices
 
 extension Peer {
+  /// Wants the cluster's record with this peer in it, whatever other peers of the cluster make of it.
+  mutating func keepRecord(now: Now, effects: inout [Effect]) {
+    guard let record else { return }
+    let name = RegisterName(
+      scope: .clusterset, path: SlicePath.clusterInfo(configuration.cluster).text)
+    let peers = admitted.values.filter { $0.cluster == configuration.cluster }
+    let value = ClusterRecordReconciler.desired(
+      state.value(name.path, scope: name.scope).flatMap { try? ClusterInfo($0) }, own: record,
+      admitted: Set(peers.map(\.key))
+    ).value
+    guard wanted[name] != .some(value) || state.value(name.path, scope: name.scope) != value else {
+      return
+    }
+    wanted[name] = value
+    publish(now: now, effects: &effects)
+  }
+
   /// Writes what this cluster's reconcilers want and the state does not show yet.
   ///
   /// Writes need a live grant of this peer's own; without one (not enrolled yet, or removed) what is

@@ -77,7 +77,9 @@ extension Peer {
     perform(out, now: now, effects: &effects)
     if !changes.registers.isEmpty { effects.append(.registersChanged(changes.registers)) }
     if changes.touchesTrust || changes.registers.contains(where: \.concernsPeers) {
-      trustChanged(now: now, effects: &effects)
+      let mayVouchAnew = changes.registers.contains(where: \.concernsRecords)
+      trustChanged(mayVouchAnew: mayVouchAnew, now: now, effects: &effects)
+      keepRecord(now: now, effects: &effects)
     }
   }
 
@@ -196,6 +198,11 @@ extension RegisterName {
   var concernsPeers: Bool {
     guard scope == .clusterset else { return false }
     return path.hasPrefix("cluster/") || path.contains("/member/")
+  }
+
+  /// Whether it says which CAs vouch for peers.
+  var concernsRecords: Bool {
+    scope == .clusterset && path.hasPrefix("cluster/") && path.hasSuffix("/info")
   }
 }
 

@@ -12,13 +12,13 @@ import unittest
 from lab import bench_gossip, clusters
 
 
-def metric(cluster, name):
-    """The sum of a metric over its labels."""
+def metric(cluster, name, labels=".*"):
+    """The sum of a metric over its labels, or over those that match."""
     connection = clusters.UnixConnection(cluster.socket)
     connection.request("GET", "/metrics")
     text = connection.getresponse().read().decode()
     connection.close()
-    values = re.findall(rf"^{name}(?:{{.*}})? ([0-9.e+]+)$", text, re.MULTILINE)
+    values = re.findall(rf"^{name}(?:{{{labels}}})? ([0-9.e+]+)$", text, re.MULTILINE)
     return sum(float(value) for value in values)
 
 
@@ -261,6 +261,67 @@ class TwoPeers(unittest.TestCase):
                 found = clusters.eventually(known, 20, f"a knows b's address {b.extra_address}")
                 self.assertEqual(len(found), 1)
             self.assertEqual(a.api("/v1/conflicts"), [])
+            self.assertEqual(b.api("/v1/conflicts"), [])
+
+    def test_peers_of_one_cluster_are_all_vouched_for(self):
+        with clusters.Lab(isolated=False) as lab:
+            a, b = self.form(lab)
+            second = lab.cluster("a-2")
+            second.name = "a"
+            seeds = ["--seed", f"{a.address}:{a.gossip_port}"]
+            second.start(a.cli("token", "create", "--cluster", "a", *seeds).strip())
+            second.wait_joined()
+            everyone = [a, second, b]
+
+            def record():
+                found = b.api("/v1/registers?prefix=cluster/a/info")["registers"]
+                return json.dumps(found, sort_keys=True)
+            for peer in (a, second):
+                address = f"{peer.address}:{peer.gossip_port}"
+                clusters.eventually(
+                    lambda: address in record(), 20, f"the record of cluster a has {address}")
+            clusters.eventually(
+                lambda: all(
+                    [m["state"] for m in p.api("/v1/members")] == ["alive"] * 3 for p in everyone),
+                20, "all see all")
+            settled = record()
+            # Connections made anew are made with certificates of three CAs, two of them of one cluster.
+            for peer in everyone:
+                peer.kill()
+            for peer in everyone:
+                peer.start()
+            for peer in everyone:
+                peer.wait_joined()
+            clusters.eventually(
+                lambda: all(
+                    [m["state"] for m in p.api("/v1/members")] == ["alive"] * 3 for p in everyone),
+                20, "all see all again")
+
+            def unvouched(peer):
+                """Connections whose far side was not taken for a member."""
+                reasons = 'reason="(?:wrong_peer|unadmitted_limit|too_many_unadmitted)"'
+                return metric(peer, "starling_stream_refused_total", reasons)
+            # What is too large for a datagram goes by stream: from each, with the other one away.
+            for number, (source, away) in enumerate([(a, second), (second, a)]):
+                away.kill()
+                b.kill()
+                path = lab.directory / f"large-{number}.yaml"
+                path.write_text(
+                    f"apiVersion: starling.dev/v1alpha1\nkind: Slice\nmetadata: {{name: s{number}}}\n"
+                    f"spec:\n  cidr: 10.{20 + number}.0.0/16\n  members:\n"
+                    + "".join(
+                        f"    - {{cluster: {name}, namespaces: "
+                        f"[{', '.join(f'{name}-ns-{i}' for i in range(100))}]}}\n" for name in "ab"))
+                source.cli("apply", "-f", path, "--yes")
+                b.start()
+                b.wait_joined()
+                clusters.eventually(
+                    lambda: f"slice/s{number}" in json.dumps(b.api("/v1/registers?prefix=slice/")),
+                    20, "b has learned what it missed")
+                self.assertEqual([unvouched(source), unvouched(b)], [0, 0])
+                away.start()
+                away.wait_joined()
+            self.assertEqual(record(), settled, "restarts change nothing in the record")
             self.assertEqual(b.api("/v1/conflicts"), [])
 
     def test_join_revoke_and_rejoin(self):

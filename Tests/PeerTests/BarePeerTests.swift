@@ -2,6 +2,7 @@ import Base
 import Peer
 import Replication
 import Simulator
+import Slices
 import Testing
 
 /// One peer of three, with nobody at the other end: what it asks for is in `effects`.
@@ -51,6 +52,31 @@ private struct BarePeer {
 @Suite struct BarePeerTests {
   private let record = LocalRegister(
     scope: .clusterset, path: "cluster/c1/info", value: ["version": "new", "peers": []])
+
+  @Test func aPeerKeepsItselfInItsClustersRecord() throws {
+    var bare = BarePeer()
+    let key = bare.peer.configuration.signer.publicKey
+    func kept() throws -> ClusterInfo {
+      try ClusterInfo(try #require(bare.peer.state.value("cluster/c1/info")))
+    }
+    let own = ClusterInfo(
+      certificateAuthority: [1], peers: [.init(key: key, addresses: ["192.0.2.1:7946"])])
+    bare.handle(.record(own))
+    #expect(bare.stored == 1)
+    #expect(try kept().certificateAuthority(of: key) == [1])
+    bare.handle(.record(own))
+    #expect(bare.stored == 0)
+    // Whoever writes the record without this peer, it puts itself in again.
+    let other = ClusterInfo(certificateAuthority: [9], peers: [])
+    bare.handle(
+      .publish([
+        LocalRegister(scope: .clusterset, path: "cluster/c1/info", value: other.value)
+      ]))
+    #expect(bare.stored == 2)
+    #expect(try kept().peers.map(\.key) == [key])
+    bare.advance(by: .seconds(1))
+    #expect(bare.stored == 0)
+  }
 
   @Test func aRestoredPeerWritesOnceItKnowsWhatOthersKnow() {
     var bare = BarePeer(isRestored: true)

@@ -4,6 +4,7 @@ internal import Membership
 internal import NIOCore
 internal import Peer
 internal import Replication
+internal import Slices
 internal import Synchronization
 internal import Wire
 
@@ -127,6 +128,11 @@ final class PeerEngine: Sendable {
     loop.execute { self.handle(.publish(registers)) }
   }
 
+  /// Keeps this peer in its cluster's record.
+  func keep(record: ClusterInfo) {
+    loop.execute { self.handle(.record(record)) }
+  }
+
   /// Reconcilers cannot act on a slice as it is, or (`nil`) they can again.
   func report(slice: String, complaint: String?) {
     loop.execute { self.handle(.reconciled(slice: slice, complaint: complaint)) }
@@ -236,10 +242,10 @@ final class PeerEngine: Sendable {
     let peer = bound.value.peer
     var next: [NodeID: TrustedPeer] = [:]
     for admitted in peer.admitted.values {
-      let info = peer.state.value("cluster/\(admitted.cluster)/info")
+      let info = peer.state.value(SlicePath.clusterInfo(admitted.cluster).text)
       next[admitted.id] = TrustedPeer(
         key: admitted.key, cluster: admitted.cluster, addresses: admitted.addresses,
-        authority: info?["ca"]?.bytes)
+        authority: info.flatMap { try? ClusterInfo($0) }?.certificateAuthority(of: admitted.key))
     }
     trust.withLock { $0 = next }
     bound.value.sessions.setPeers(

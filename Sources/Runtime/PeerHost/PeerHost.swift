@@ -6,6 +6,7 @@ public import NIOCore
 internal import Peer
 internal import Replication
 public import ServiceLifecycle
+internal import Slices
 internal import Synchronization
 internal import Wire
 
@@ -234,26 +235,16 @@ public final class PeerHost: Service, Sendable {
     }
   }
 
-  /// `cluster/<c>/info`: where this cluster's peers are and which CA vouches for them.
+  /// `cluster/<c>/info`: where this cluster's peers are and which CAs vouch for them.
   private func publishRecord(_ engine: PeerEngine, _ identity: PeerIdentity) {
-    let addresses = advertised.map { Value.string($0) }
     let ranges = configuration.ranges
-    func list(_ prefixes: [IPPrefix]) -> Value { .list(prefixes.map { .string("\($0)") }) }
-    var fields: [String: Value] = [
-      "ca": .bytes(identity.authority.certificate),
-      "peers": [["key": .bytes(identity.key.publicKey.bytes), "addresses": .list(addresses)]],
-      "version": .string(StarlingVersion.current),
-    ]
-    if !(ranges.pods + ranges.services + ranges.nodes).isEmpty {
-      fields["ranges"] = [
-        "pods": list(ranges.pods), "services": list(ranges.services), "nodes": list(ranges.nodes),
-      ]
-    }
-    engine.publish([
-      LocalRegister(
-        scope: .clusterset, path: "cluster/\(identity.cluster)/info",
-        value: .map(fields: fields))
-    ])
+    engine.keep(
+      record: ClusterInfo(
+        certificateAuthority: identity.authority.certificate,
+        peers: [.init(key: identity.key.publicKey, addresses: advertised)],
+        version: StarlingVersion.current,
+        ranges: ClusterRanges(
+          pods: ranges.pods, services: ranges.services, nodes: ranges.nodes)))
   }
 
   /// What others are told to use: `advertise`, else where this peer can be reached.

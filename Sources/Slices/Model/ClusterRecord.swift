@@ -101,7 +101,7 @@ extension ClusterAdmission {
 }
 
 public struct ClusterInfo: Hashable, Sendable {
-  /// The cluster's own CA certificate, X.509 DER.
+  /// The CA certificate that vouches for the cluster's gateways, X.509 DER: that of one of its peers.
   public var certificateAuthority: [UInt8]
   public var peers: [Peer]
   public var version: String
@@ -112,10 +112,13 @@ public struct ClusterInfo: Hashable, Sendable {
     public var key: PublicKey
     /// `host:port` of the gossip port.
     public var addresses: [String]
+    /// The CA certificate that vouches for this peer, X.509 DER; empty: the cluster's.
+    public var certificateAuthority: [UInt8]
 
-    public init(key: PublicKey, addresses: [String]) {
+    public init(key: PublicKey, addresses: [String], certificateAuthority: [UInt8] = []) {
       self.key = key
       self.addresses = addresses
+      self.certificateAuthority = certificateAuthority
     }
   }
 
@@ -143,7 +146,9 @@ public struct ClusterInfo: Hashable, Sendable {
         $0.utf8.count <= 260 && $0.contains(":") ? $0 : nil
       }
       if let key = peer.bytes("key").flatMap({ PublicKey($0) }) {
-        peers.append(Peer(key: key, addresses: addresses))
+        peers.append(
+          Peer(
+            key: key, addresses: addresses, certificateAuthority: peer.bytes("ca") ?? []))
       } else {
         peer.report("key", "is no key", allowed: "32 bytes")
       }
@@ -153,17 +158,25 @@ public struct ClusterInfo: Hashable, Sendable {
     guard errors.isEmpty else { throw errors.result }
   }
 
+  /// The CA that vouches for a peer of the cluster.
+  public func certificateAuthority(of key: PublicKey) -> [UInt8] {
+    let own = peers.first { $0.key == key }?.certificateAuthority ?? []
+    return own.isEmpty ? certificateAuthority : own
+  }
+
   public var value: Value {
     var writer = FieldWriter(withDefaults: false)
     writer.put("ca", .bytes(certificateAuthority))
     writer.put(
       "peers",
       .list(
-        peers.map {
-          [
-            "key": .bytes($0.key.bytes),
-            "addresses": .list($0.addresses.map { .string($0) }),
+        peers.map { peer in
+          var fields: [String: Value] = [
+            "key": .bytes(peer.key.bytes),
+            "addresses": .list(peer.addresses.map { .string($0) }),
           ]
+          if !peer.certificateAuthority.isEmpty { fields["ca"] = .bytes(peer.certificateAuthority) }
+          return .map(fields: fields)
         }))
     writer.put("version", .string(version))
     if ranges != ClusterRanges() { writer.put("ranges", ranges.value) }

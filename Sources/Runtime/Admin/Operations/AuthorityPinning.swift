@@ -18,7 +18,11 @@ extension AdminSession {
         let info = try? ClusterInfo(value), !info.certificateAuthority.isEmpty
       else { continue }
       clusters.append(cluster)
-      pem += "# \(cluster)\n" + Self.pem(info.certificateAuthority)
+      let authorities = [info.certificateAuthority] + info.peers.map(\.certificateAuthority)
+      for authority in Set(authorities).sorted(by: { $0.lexicographicallyPrecedes($1) })
+      where !authority.isEmpty {
+        pem += "# \(cluster)\n" + Self.pem(authority)
+      }
     }
     guard !clusters.isEmpty else {
       throw AdminError(.failed, "no cluster has published its CA yet")
