@@ -131,6 +131,26 @@ import Testing
     #expect(bench.state(5) == .dead)
   }
 
+  @Test func aSuspectThatSaysNothingIsSilentLongBeforeItIsEvicted() {
+    var bench = Bench()
+    func isSilent(_ i: Int) -> Bool {
+      bench.core.isSilent(bench.network.id(i), now: bench.time)
+    }
+    bench.give(from: 3, [.evidence([bench.accusation(of: 5, by: 3)])])
+    bench.give(from: 3, [.evidence([bench.accusation(of: 6, by: 3)])])
+    bench.wait(.seconds(3))
+    #expect(!isSilent(5))
+    bench.give(.heard(bench.network.id(6)))
+    bench.wait(.seconds(1))
+    #expect(bench.state(5) == .suspect)
+    #expect(isSilent(5) && !isSilent(6))
+    #expect(!isSilent(4), "nobody accuses it, though it says nothing either")
+    // Its first word ends it, before any refutation does.
+    bench.give(.heard(bench.network.id(5)))
+    #expect(bench.state(5) == .suspect)
+    #expect(!isSilent(5))
+  }
+
   @Test func moreAccusersShortenIt() {
     var bench = Bench()
     for i in 1...3 { bench.give(from: 1, [.evidence([bench.accusation(of: 5, by: i)])]) }

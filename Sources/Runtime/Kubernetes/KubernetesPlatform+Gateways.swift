@@ -6,6 +6,8 @@ internal import Synchronization
 extension KubernetesPlatform {
   /// How often time alone may change what is known: feeds that fell silent, leaves that are due.
   static let clockInterval: Duration = .seconds(5)
+  /// How often it is looked again whether a suspect member is heard.
+  static let doubtInterval: Duration = .milliseconds(500)
 
   func makeGateways() -> GatewayOperator {
     let (options, gateway) = (configuration.kubernetes, configuration.gateway)
@@ -30,19 +32,32 @@ extension KubernetesPlatform {
   /// Asks for a pass when there may be something to do although nothing has changed.
   func keepTime() {
     let task = Task { [weak self] in
+      var next = WallClock.now.instant
       while !Task.isCancelled {
-        try? await Task.sleep(for: Self.clockInterval)
+        try? await Task.sleep(for: Self.doubtInterval)
         guard let self, !Task.isCancelled else { return }
-        let now = WallClock.now.wallMilliseconds
-        let isDue = self.state.withLock { state in
-          !state.tunnels.statuses.isEmpty || state.nextMilliseconds.map { $0 <= now } ?? false
+        let now = WallClock.now
+        var isDue = self.state.withLock { $0.isUnsure }
+        if now.instant >= next {
+          next = now.instant + Self.clockInterval
+          if await self.isDue(now) { isDue = true }
         }
-        let isMoved = await self.hosts.lookUp()
-        if self.state.withLock({ $0.lacksAuthority }) { await self.learnAuthorities() }
-        if isDue || isMoved { self.wake() }
+        if isDue { self.wake() }
       }
     }
     state.withLock { $0.clock = task }
+  }
+
+  private func isDue(_ now: Now) async -> Bool {
+    let (isDue, lacksAuthority) = state.withLock { state in
+      (
+        !state.tunnels.statuses.isEmpty
+          || state.nextMilliseconds.map { $0 <= now.wallMilliseconds } ?? false,
+        state.lacksAuthority
+      )
+    }
+    if lacksAuthority { await learnAuthorities() }
+    return await hosts.lookUp() || isDue
   }
 
   /// Of a cluster's peers only one has the published CA; the others find it where all keep who they are.

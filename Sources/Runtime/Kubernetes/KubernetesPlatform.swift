@@ -51,6 +51,8 @@ final class KubernetesPlatform: Platform {
     var nextMilliseconds: UInt64?
     /// Gateways need the CA of another peer of this cluster.
     var lacksAuthority = false
+    /// Time alone may change which members are heard.
+    var isUnsure = false
     var clock: Task<Void, Never>?
     var isDirty = false
     var isRunning = false
@@ -324,10 +326,11 @@ final class KubernetesPlatform: Platform {
       }
       return (
         names.map { $0.map(\.path) }, RegisterMirror.Changes(names, from: peer.state),
-        PeerPicture(peer)
+        PeerPicture(peer, now: WallClock.now.instant)
       )
     }
     guard let (paths, registers, picture) = taken else { return nil }
+    state.withLock { $0.isUnsure = picture.isUnsure }
     return KubernetesPlanner.Input(
       registers: registers, paths: paths, picture: picture, objects: objects, changed: changed,
       holder: holder, role: role, resolved: hosts.addresses, now: WallClock.now)

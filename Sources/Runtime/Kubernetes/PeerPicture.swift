@@ -12,28 +12,31 @@ struct PeerPicture: Sendable {
     var cluster: String
     var addresses: [String]
     var phase: String
-    var isPresent: Bool
+    var isHeard: Bool
     var roundTrip: Duration?
   }
 
   /// Admitted peers, ascending.
   var members: [Member]
   var zones: [String]
+  /// A member is suspect: time alone may change who is heard.
+  var isUnsure: Bool
 
-  init(_ peer: Peer) {
+  init(_ peer: Peer, now: Instant) {
     zones = peer.configuration.genesis.zones
+    isUnsure = peer.membership.count(.suspect) > 0
     members = peer.admitted.values.map { admitted in
       let state = peer.membership.state(of: admitted.id)
       let isSelf = admitted.id == peer.id
       return Member(
         id: admitted.id, cluster: admitted.cluster, addresses: admitted.addresses,
-        phase: isSelf ? "Alive" : Self.name(of: state), isPresent: isSelf || state.isPresent,
+        phase: isSelf ? "Alive" : Self.name(of: state), isHeard: peer.hears(admitted.id, now: now),
         roundTrip: peer.membership.rtt(to: admitted.id))
     }.sorted { $0.id < $1.id }
   }
 
   /// Clusters of which a peer is heard.
-  var present: Set<String> { Set(members.filter(\.isPresent).map(\.cluster)) }
+  var heard: Set<String> { Set(members.filter(\.isHeard).map(\.cluster)) }
 
   private static func name(of state: MemberState) -> String {
     switch state {

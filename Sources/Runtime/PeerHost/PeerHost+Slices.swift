@@ -139,13 +139,11 @@ extension APIService {
   ) {
     let exporters = service.exports.map { export in
       let members = peer.admitted.values.filter { $0.cluster == export.cluster }
-      let isPresent = members.contains {
-        $0.id == peer.id || peer.membership.state(of: $0.id).isPresent
-      }
+      let isHeard = peer.hears(cluster: export.cluster, now: WallClock.now.instant)
       return APIExporter(
         cluster: export.cluster, isLocal: export.cluster == local,
-        reachable: export.cluster == local || reachable?.contains(export.cluster) ?? isPresent,
-        stale: !isPresent,
+        reachable: export.cluster == local || reachable?.contains(export.cluster) ?? isHeard,
+        stale: !isHeard,
         roundTripMilliseconds: members.compactMap {
           peer.membership.rtt(to: $0.id)?.milliseconds
         }.min(),

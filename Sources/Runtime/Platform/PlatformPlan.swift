@@ -17,6 +17,8 @@ struct PlatformPlan: Sendable {
   /// By slice.
   var reachability: [String: Reachability]
   var authorities: [String: [UInt8]]
+  /// A member is suspect: time alone may change what can be reached.
+  var isUnsure = false
 }
 
 /// A gateway that this cluster runs.
@@ -38,12 +40,6 @@ struct PlatformMemory: Sendable {
   var serial: UInt32 = 0
   /// Registers that changed since the view was read; `nil`: all.
   var touched: [String]? = nil
-  /// By slice: addresses that this cluster gave to imported services.
-  var serviceAddresses: [String: [ServiceName: [IPAddress]]] = [:]
-  /// Clients are not told apart: the view is the cluster's.
-  var showsAllSlices = false
-  /// There are tunnels that say what can be reached.
-  var hasTunnels = true
 
   struct SliceLink: Hashable, Sendable {
     var slice: String
@@ -67,13 +63,14 @@ struct PlatformMemory: Sendable {
     let writes = exports.writes + publications(gateways, cluster: cluster, now: now)
     let (gateway, waiting) = GatewayReconciler.desired(view, cluster: cluster)
     serial &+= 1
+    let reachability = reachability(peer, cluster: cluster, now: now.instant)
     return PlatformPlan(
       view: view, gateway: gateway, waiting: waiting,
       publications: writes.map { LocalRegister(scope: $0.scope, path: $0.path, value: $0.value) },
-      nodes: nodes, names: names(peer, cluster: cluster, servers: servers),
-      refusals: exports.refusals,
-      reachability: reachability(peer, cluster: cluster),
-      authorities: view.clusters.compactMapValues { $0.info?.certificateAuthority })
+      nodes: nodes, names: names(reachability, cluster: cluster, peer, servers: servers),
+      refusals: exports.refusals, reachability: reachability,
+      authorities: view.clusters.compactMapValues { $0.info?.certificateAuthority },
+      isUnsure: peer.membership.count(.suspect) > 0)
   }
 
   /// What this cluster says of its gateways.
@@ -105,40 +102,40 @@ struct PlatformMemory: Sendable {
   }
 
   /// Of all slices that this cluster takes part in.
-  func reachability(_ peer: Peer, cluster: String) -> [String: Reachability] {
+  private func reachability(
+    _ peer: Peer, cluster: String, now: Instant
+  ) -> [String: Reachability] {
     let slices = view.slices(of: cluster).map {
-      ($0.name, reachability(of: $0, peer, cluster: cluster))
+      ($0.name, reachability(of: $0, peer, cluster: cluster, now: now))
     }
     return Dictionary(slices, uniquingKeysWith: { a, _ in a })
   }
 
-  private func names(_ peer: Peer, cluster: String, servers: [IPAddress]) -> NamingTable {
+  private func names(
+    _ reachability: [String: Reachability], cluster: String, _ peer: Peer, servers: [IPAddress]
+  ) -> NamingTable {
     let slices = view.slices(of: cluster).filter { $0.isActive(cluster) }
     return NamingTable(
       zones: peer.configuration.genesis.zones,
       slices: slices.map {
-        SliceNames(
-          $0, reachability: reachability(of: $0, peer, cluster: cluster),
-          serviceAddresses: serviceAddresses[$0.name] ?? [:])
+        SliceNames($0, reachability: reachability[$0.name] ?? Reachability(local: cluster))
       },
-      clients: ClientViews(
-        clients: ClientSlices.byAddress(view, cluster: cluster, local: local),
-        others: showsAllSlices ? Set(slices.map(\.name)) : []),
+      clients: ClientViews(clients: ClientSlices.byAddress(view, cluster: cluster, local: local)),
       servers: servers, serial: serial)
   }
 
   /// By tunnel probes where there is a tunnel; membership alone withdraws nothing, it decides only
   /// where no tunnel is meant to be.
-  func reachability(of slice: SliceView, _ peer: Peer, cluster: String) -> Reachability {
+  private func reachability(
+    of slice: SliceView, _ peer: Peer, cluster: String, now: Instant
+  ) -> Reachability {
     var out = Reachability(local: cluster, drained: view.drained)
-    let tunnelled = hasTunnels && slice.network?.overlay != SliceOverlay.none
+    let tunnelled = slice.network?.overlay != SliceOverlay.none
     for member in slice.members where member.cluster != cluster {
-      let isPresent = peer.admitted.values.contains {
-        $0.cluster == member.cluster && peer.membership.state(of: $0.id).isPresent
-      }
-      if !isPresent { out.stale.insert(member.cluster) }
+      let isHeard = peer.hears(cluster: member.cluster, now: now)
+      if !isHeard { out.stale.insert(member.cluster) }
       let link = SliceLink(slice: slice.name, cluster: member.cluster)
-      if tunnelled ? reachable.contains(link) : isPresent { out.reachable.insert(member.cluster) }
+      if tunnelled ? reachable.contains(link) : isHeard { out.reachable.insert(member.cluster) }
     }
     return out
   }

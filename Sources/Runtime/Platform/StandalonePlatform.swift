@@ -39,11 +39,15 @@ final class StandalonePlatform: Platform {
     var isDirty = false
     var isRunning = false
     var isStopped = false
+    /// When the last pass ended.
+    var looked = Instant.zero
     var timers: [RepeatedTask] = []
   }
 
   /// How often the services file is looked at. A look is one `stat`.
   static let pollInterval = TimeAmount.milliseconds(100)
+  /// How often it is looked again whether a suspect member is heard.
+  static let doubtInterval: Duration = .milliseconds(500)
   /// How often packet rules are compared with what was loaded: a firewall that is restarted may have
   /// flushed them.
   static let checkInterval = TimeAmount.seconds(5)
@@ -126,7 +130,10 @@ final class StandalonePlatform: Platform {
     if let problem {
       logger.error("services stay as they were", metadata: ["why": "\(problem)"])
     }
-    if isChanged { wake() }
+    let isUnsure = state.withLock { state in
+      state.latest?.isUnsure == true && WallClock.now.instant - state.looked >= Self.doubtInterval
+    }
+    if isChanged || isUnsure { wake() }
     gateways.look()
   }
 
@@ -178,7 +185,7 @@ final class StandalonePlatform: Platform {
       logger.debug(
         "not exported", metadata: ["service": "\(refusal.service)", "why": "\(refusal.reason)"])
     }
-    state.withLock { $0.latest = plan }
+    state.withLock { ($0.latest, $0.looked) = (plan, WallClock.now.instant) }
   }
 
   private func keepAllocations() {
