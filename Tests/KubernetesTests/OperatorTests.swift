@@ -104,6 +104,40 @@ import Testing
     #expect(plan(.coredns, objects(corefile: nil)).isEmpty)
   }
 
+  @Test func theCacheOnNodesIsToldAsWell() throws {
+    let cache = """
+      .:53 {
+          errors
+          cache 30
+          bind 169.254.20.10 10.96.0.10
+          forward . __PILLAR__UPSTREAM__SERVERS__
+      }
+
+      """
+    func world(_ corefile: String) -> ClusterObjects {
+      var all = objects(corefile: nil)
+      all.put(
+        KubernetesObject(
+          .configMaps, ObjectKey(namespace: "kube-system", name: "node-local-dns"),
+          ["data": ["Corefile": .string(corefile)]]), .configMaps)
+      return all
+    }
+    func edited(_ action: ObjectDiffer.Action?) throws -> String {
+      let body = try JSON(parsing: try #require(action?.request.body))
+      return try #require(body.at("data", "Corefile")?.string)
+    }
+    for adapter in [ClusterDNSPlanner.Adapter.coredns, .custom] {
+      let action = plan(adapter, world(cache)).first { $0.id.key.name == "node-local-dns" }
+      let text = try edited(action)
+      #expect(
+        text.contains("slice.local:53 {\n    bind 169.254.20.10 10.96.0.10\n    errors\n"))
+      let again = plan(adapter, world(text))
+      #expect(!again.contains { $0.id.key.name == "node-local-dns" })
+      #expect(try edited(plan(.none, world(text)).first) == cache)
+    }
+    #expect(plan(.none, world(cache)).isEmpty)
+  }
+
   @Test func aFileOfOurOwnWhereThatIsHowItIsDone() throws {
     let made = try #require(plan(.custom, objects()).first)
     #expect(made.kind == .create && made.id.key.name == "coredns-custom")

@@ -12,8 +12,11 @@ public enum ClusterDNSPlanner {
     case custom = "coredns-custom"
   }
 
-  /// In `kube-system`.
   public static let namespace = "kube-system"
+  /// Of NodeLocal DNSCache, which Pods ask first where it is there. It asks the cluster's DNS for the
+  /// cluster's own domain alone, so it is told of our zones as well.
+  static let nodeLocal = ObjectID(
+    .configMaps, ObjectKey(namespace: namespace, name: "node-local-dns"))
   static let key = "starling.server"
   /// The Service in the peers' namespace at whose ClusterIP names are answered. Without it, or while it
   /// is being deleted, the cluster's DNS is left as it was before.
@@ -37,19 +40,22 @@ public enum ClusterDNSPlanner {
   public static func actions(
     _ adapter: Adapter, zones: [String], servers: [String], _ objects: ClusterObjects
   ) -> [ObjectDiffer.Action] {
-    [edit(adapter, zones, servers, objects), custom(adapter, zones, servers, objects)]
-      .compactMap { $0 }
+    [
+      edit(configMap(.coredns), adapter == .coredns ? servers : [], zones, objects),
+      edit(nodeLocal, adapter == .none ? [] : servers, zones, objects),
+      custom(adapter, zones, servers, objects),
+    ].compactMap { $0 }
   }
 
+  /// - Parameter servers: none: the edit is undone.
   private static func edit(
-    _ adapter: Adapter, _ zones: [String], _ servers: [String], _ objects: ClusterObjects
+    _ id: ObjectID, _ servers: [String], _ zones: [String], _ objects: ClusterObjects
   ) -> ObjectDiffer.Action? {
-    let id = configMap(.coredns)
     guard let map = objects[id], let text = map.json.at("data", "Corefile")?.string else {
       return nil
     }
     let old = Corefile(text)
-    let new = adapter == .coredns ? old.serving(zones, at: servers) : old.withoutBlock
+    let new = old.serving(zones, at: servers)
     return new == old ? nil : patch(map, id, ["Corefile": .string(new.text)])
   }
 

@@ -20,10 +20,12 @@ public struct Corefile: Hashable, Sendable {
     let free = zones.filter { !taken.contains($0) }
     guard !free.isEmpty, !servers.isEmpty else { return rest }
     let heads = free.map { "\($0):53" }.joined(separator: " ")
+    // Where the others do not listen everywhere, ours must not either (NodeLocal DNSCache).
+    let bind = rest.bind.map { "    \($0)\n" } ?? ""
     let block = """
       \(Self.begin)
       \(heads) {
-          errors
+      \(bind)    errors
           forward . \(servers.prefix(15).joined(separator: " ")) {
               max_concurrent 1000
           }
@@ -46,6 +48,15 @@ public struct Corefile: Hashable, Sendable {
   }
 
   public var hasBlock: Bool { withoutBlock != self }
+
+  /// The first statement that says where a block listens.
+  private var bind: String? {
+    for line in text.split(separator: "\n") {
+      let words = line.split(whereSeparator: { $0 == " " || $0 == "\t" })
+      if words.first == "bind", words.count > 1 { return words.joined(separator: " ") }
+    }
+    return nil
+  }
 
   /// Zones that server blocks name, in lower case, without ports and schemes.
   var zones: Set<String> {
