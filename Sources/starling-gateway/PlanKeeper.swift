@@ -8,9 +8,12 @@ final class PlanKeeper {
   private let gateway: Gateway
   private let who: Who
   private var mark: PlanReader.Mark?
+  private var servicesMark: PlanReader.Mark?
   private var complaint = ""
   private var statusAt = Date.distantPast
   private var plan = GatewayPlan()
+  /// What the cluster exports, where the plan does not say it.
+  private var services: [TunnelServiceConfig] = []
   /// By slice, why it is not served.
   private(set) var failures: [String: String] = [:]
 
@@ -40,8 +43,15 @@ final class PlanKeeper {
 
   func apply(_ file: GatewayPlanFile) {
     plan = file.plan
-    failures = gateway.apply(plan)
+    lookAtServices()
+    apply()
     writeStatus()
+  }
+
+  private func apply() {
+    var plan = plan
+    plan.services += services
+    failures = gateway.apply(plan)
   }
 
   /// A turn without a signal.
@@ -53,9 +63,26 @@ final class PlanKeeper {
     }
     guard Date().timeIntervalSince(statusAt) >= Self.statusSeconds else { return }
     // What failed for a reason of this machine may work by now.
-    if !failures.isEmpty { failures = gateway.apply(plan) }
+    if lookAtServices() || !failures.isEmpty { apply() }
     gateway.look()
     writeStatus()
+  }
+
+  /// - Returns: whether there is something new. A file that is gone is no news.
+  @discardableResult
+  private func lookAtServices() -> Bool {
+    let path = GatewayServicesFile.path(forPlan: path)
+    guard let now = PlanReader.mark(path), now != servicesMark else { return false }
+    servicesMark = now
+    do {
+      services = try GatewayServicesFile.read(
+        try PlanReader.bytes(path, limit: GatewayServicesFile.limit), cluster: who.cluster)
+      return true
+    } catch {
+      // What is counted stays counted.
+      StarlingGateway.complain("\(path): \(error)")
+      return false
+    }
   }
 
   func reload() {

@@ -19,20 +19,24 @@ enum PlanReader {
   }
 
   static func read(_ path: String) throws -> GatewayPlanFile {
+    let bytes = try bytes(path, limit: GatewayPlanFile.limit)
+    do {
+      return try GatewayPlanFile(json: bytes)
+    } catch {
+      throw GatewayError.refused("\(path): \(error)")
+    }
+  }
+
+  static func bytes(_ path: String, limit: Int) throws -> [UInt8] {
     let attributes = try FileManager.default.attributesOfItem(atPath: path)
     let mode = (attributes[.posixPermissions] as? NSNumber)?.intValue ?? 0
     guard mode & 0o077 == 0 else {
       throw GatewayError.refused(
-        "\(path): others may read or write it, and it holds private keys: chmod 600 \(path)")
+        "\(path): others may read or write it, and it is the gateway's alone: chmod 600 \(path)")
     }
-    guard (attributes[.size] as? NSNumber)?.intValue ?? 0 <= GatewayPlanFile.limit else {
-      throw GatewayError.refused("\(path): longer than any plan")
+    guard (attributes[.size] as? NSNumber)?.intValue ?? 0 <= limit else {
+      throw GatewayError.refused("\(path): longer than \(limit) bytes")
     }
-    let bytes = try Data(contentsOf: URL(fileURLWithPath: path))
-    do {
-      return try GatewayPlanFile(json: Array(bytes))
-    } catch {
-      throw GatewayError.refused("\(path): \(error)")
-    }
+    return Array(try Data(contentsOf: URL(fileURLWithPath: path)))
   }
 }

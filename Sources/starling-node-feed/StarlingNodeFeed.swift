@@ -57,7 +57,9 @@ import UnixSignals
     signal(SIGPIPE, SIG_IGN)
     let logger = Logger(label: "starling-node-feed")
     var feeds: [any Service] = [
-      try NodeFeed(subject, document: document, kubeconfig: kubeconfig, logger: logger)
+      try NodeFeed(
+        subject, document: document, plan: secret == nil ? nil : plan, kubeconfig: kubeconfig,
+        logger: logger)
     ]
     if let secret {
       feeds.append(

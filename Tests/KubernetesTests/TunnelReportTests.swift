@@ -54,6 +54,27 @@ import Testing
     #expect(TunnelReport(["remote": "us", "replica": "0", "state": "Perhaps"]) == nil)
   }
 
+  @Test func peopleAreToldOfTunnels() {
+    func told(_ report: SliceGatewayReport) -> [String] {
+      TunnelStatements.of(report, on: object(report)).map { "\($0.reason): \($0.note)" }.sorted()
+    }
+    var report = report(0, ["eu": .established, "us": .unreachable, "asia": .connecting])
+    report.tunnels.append(TunnelReport(remote: "eu", replica: "1", state: .unreachable))
+    #expect(
+      told(report) == [
+        "TunnelEstablished: cluster eu can be reached",
+        "TunnelUnreachable: no tunnel to cluster us answers",
+      ])
+    report.tunnels = [TunnelReport(remote: "eu", replica: "0", state: .established)]
+    report.tunnels[0].figures[.localCertificateExpiry] = 1_767_225_600
+    #expect(
+      told(report).first == "CertificateInUse: its certificate is valid until 2026-01-01T00:00:00Z")
+    report.failure = "there is no TUN device"
+    #expect(told(report).contains("SliceNotServed: there is no TUN device"))
+    report.isSilent = true
+    #expect(told(report) == ["GatewaySilent: the gateway's process says nothing"])
+  }
+
   @Test func membershipDecidesUntilSomebodySpeaks() {
     var world = World()
     #expect(world.reachable(at: 0) == nil)

@@ -68,6 +68,35 @@ import Testing
     #expect(NodeComposer.gateway(stranger, of: networks) == nil)
   }
 
+  @Test func gatewaysAreToldWhatIsExported() {
+    func place(_ spec: JSON, _ services: [String?]) -> JSON {
+      var (spec, slice) = (spec, spec["slices"]?.array?.first ?? .null)
+      slice["endpoints"] = .array(
+        zip(slice["endpoints"]?.array ?? [], services).map { endpoint, service in
+          var out = endpoint
+          out["service"] = service.map { .string($0) }
+          return out
+        })
+      spec["slices"] = [slice]
+      return spec
+    }
+    let networks = [
+      "n1": place(
+        spec(1, endpoints: ["10.11.16.78", "10.11.16.79"]), ["shop/web", "shop/db"]),
+      "n2": place(
+        spec(2, endpoints: ["10.11.16.77", "10.11.16.80", "10.11.16.81"]),
+        ["shop/web", nil, "nonsense"]),
+    ]
+    #expect(
+      NodeComposer.services(of: networks) == [
+        ["slice": "blue", "namespace": "shop", "name": "db", "addresses": ["10.11.16.79"]],
+        [
+          "slice": "blue", "namespace": "shop", "name": "web",
+          "addresses": ["10.11.16.77", "10.11.16.78"],
+        ],
+      ])
+  }
+
   @Test func anExportedPodIsMetAtItsLink() throws {
     var spec = spec(1, endpoints: ["10.11.16.77"], chunk: "10.11.20.0/26")
     var slice = try #require(spec["slices"]?.array?.first)

@@ -34,6 +34,7 @@ public struct NodeNetworkPlanner: Sendable {
     var node: String
     /// Its Pod, `namespace/name`; empty where that is not known.
     var pod: String
+    var service: ServiceName
     var address: IPAddress
     var target: IPAddress
     var ports: [JSON]
@@ -244,8 +245,8 @@ public struct NodeNetworkPlanner: Sendable {
         address.family == endpoint.address.family
       else { return nil }
       return Placed(
-        slice: slice, node: node, pod: place.map { "\($0.pod)" } ?? "", address: address,
-        target: endpoint.address, ports: ports)
+        slice: slice, node: node, pod: place.map { "\($0.pod)" } ?? "",
+        service: service.service, address: address, target: endpoint.address, ports: ports)
     }
   }
 
@@ -298,7 +299,8 @@ public struct NodeNetworkPlanner: Sendable {
         here.map {
           .object([
             "address": .string("\($0.address)"), "target": .string("\($0.target)"),
-            "ports": .array($0.ports), "pod": isPod && !$0.pod.isEmpty ? .string($0.pod) : nil,
+            "service": .string("\($0.service)"), "ports": .array($0.ports),
+            "pod": isPod && !$0.pod.isEmpty ? .string($0.pod) : nil,
           ])
         }),
     ])

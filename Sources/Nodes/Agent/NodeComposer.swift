@@ -49,6 +49,35 @@ public enum NodeComposer {
     ]
   }
 
+  /// What this cluster exports and where it is in its slices, for a gateway that counts its traffic.
+  ///
+  /// - Returns: ascending by slice and service, with the addresses ascending.
+  public static func services(of networks: [String: JSON]) -> [JSON] {
+    var found: [String: [String: Set<IPAddress>]] = [:]
+    for spec in networks.values {
+      for slice in spec["slices"]?.array ?? [] {
+        guard let name = slice["name"]?.string else { continue }
+        for endpoint in slice["endpoints"]?.array ?? [] {
+          guard let service = endpoint["service"]?.string,
+            let address = endpoint["address"]?.string.flatMap({ IPAddress($0) })
+          else { continue }
+          found[name, default: [:]][service, default: []].insert(address)
+        }
+      }
+    }
+    return found.sorted { $0.key < $1.key }.flatMap { slice, services in
+      services.sorted { $0.key < $1.key }.compactMap { service, addresses -> JSON? in
+        let parts = service.split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count == 2 else { return nil }
+        return [
+          "slice": .string(slice), "namespace": .string(String(parts[0])),
+          "name": .string(String(parts[1])),
+          "addresses": .array(addresses.sorted().map { .string("\($0)") }),
+        ]
+      }
+    }
+  }
+
   /// Those that have the slice as we do. While an endpoint moves two nodes may claim it; it lies behind
   /// the first.
   private static func neighbours(

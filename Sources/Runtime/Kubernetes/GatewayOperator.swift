@@ -189,6 +189,16 @@ struct GatewayOperator: Sendable {
     return out
   }
 
+  /// For people, as Events.
+  func statements(_ objects: ClusterObjects) -> Set<EventRecorder.Statement> {
+    let pods = Set(places.pods.values.map(\.name))
+    return reports.all.filter { pods.contains($0.pod) }.reduce(into: []) { out, report in
+      let name = GatewayWorkloads.reportName(report.slice, Int(report.gateway) ?? 0)
+      let id = ObjectID(.sliceGateways, ObjectKey(name: name))
+      if let object = objects[id] { out.formUnion(TunnelStatements.of(report, on: object)) }
+    }
+  }
+
   // MARK: Second half of a pass
 
   mutating func actions(

@@ -64,6 +64,8 @@ actor KubernetesPlanner {
   private var nodes: NodeNetworkPlanner
   private var gateways: GatewayOperator
   private var events = EventRecorder()
+  /// Of gateways, the last time.
+  private var told: Set<EventRecorder.Statement> = []
   /// By what they are of: to be recorded once this peer acts.
   private var untold: [String: Set<EventRecorder.Statement>] = [:]
   /// More of the view changed in the last first half than services.
@@ -196,6 +198,11 @@ actor KubernetesPlanner {
   private func tell(_ input: Input) -> [APIRequest] {
     for (service, statements) in services.statements { untold["\(service)"] = statements }
     if let statements = operations.statements { untold["operator"] = statements }
+    if let objects = input.objects {
+      let statements = gateways.statements(objects)
+      if statements != told { untold["gateways"] = statements }
+      told = statements
+    }
     guard input.role != .waits else { return [] }
     defer { untold = [:] }
     let requests = untold.sorted { $0.key < $1.key }.flatMap { subject, statements in
@@ -239,14 +246,14 @@ actor KubernetesPlanner {
   private func reachability(
     _ picture: PeerPicture, _ tunnels: [String: Set<String>]
   ) -> [String: Reachability] {
-    let present = picture.present
+    let heard = picture.heard
     var out: [String: Reachability] = [:]
     for slice in view.slices(of: cluster) {
       let others = Set(slice.members.map(\.cluster)).subtracting([cluster])
       out[slice.name] = Reachability(
-        local: cluster, reachable: others.intersection(tunnels[slice.name] ?? present),
+        local: cluster, reachable: others.intersection(tunnels[slice.name] ?? heard),
         drained: view.drained,
-        stale: others.subtracting(present))
+        stale: others.subtracting(heard))
     }
     return out
   }

@@ -20,6 +20,7 @@ public struct NodeFeed: Service, Sendable {
 
   private let subject: Subject
   private let path: String
+  private let services: String?
   private let access: ClusterAccess
   private let logger: Logger
 
@@ -31,12 +32,15 @@ public struct NodeFeed: Service, Sendable {
 
   /// - Parameters:
   ///   - path: of the document.
+  ///   - plan: of the gateway process that is to be told beside it what the cluster exports.
   ///   - kubeconfig: empty: in the cluster.
   public init(
-    _ subject: Subject, document path: String, kubeconfig: String, logger: Logger
+    _ subject: Subject, document path: String, plan: String? = nil, kubeconfig: String,
+    logger: Logger
   ) throws {
     self.subject = subject
     self.path = path
+    services = plan.map { GatewayServicesFile.path(forPlan: $0) }
     self.logger = logger
     access = try AccessLoader.load(
       kubeconfig: kubeconfig, context: "", environment: ProcessInfo.processInfo.environment)
@@ -56,14 +60,15 @@ public struct NodeFeed: Service, Sendable {
     let watch = ClusterWatch(transport, logger: logger) { _, _ in changed.yield() }
     await watch.start([Self.watched])
     var written = (try? PrivateFile.read(path, limit: Self.limit))?.bytes
+    var told: [UInt8]?
     var complaint = ""
     for await _ in changes.cancelOnGracefulShutdown() {
       try? await Task.sleep(for: Self.interval)
       guard let objects = await watch.objects else { continue }
       do {
-        guard let document = try Self.document(subject, objects), document != written else {
-          continue
-        }
+        guard let document = try Self.document(subject, objects) else { continue }
+        try tell(objects, &told)
+        guard document != written else { continue }
         try Self.write(document, to: path)
         written = document
         complaint = ""
@@ -82,6 +87,15 @@ public struct NodeFeed: Service, Sendable {
     }
     await watch.stop()
     await transport.shutdown()
+  }
+
+  private func tell(_ objects: ClusterObjects, _ told: inout [UInt8]?) throws(Problem) {
+    guard let services else { return }
+    let networks = Self.networks(objects.all(.nodeNetworks))
+    let text = JSON.object(["services": .array(NodeComposer.services(of: networks))]).bytes
+    guard text != told else { return }
+    try Self.write(text, to: services)
+    told = text
   }
 
   public struct Problem: Error, Hashable, Sendable, CustomStringConvertible {
@@ -110,11 +124,14 @@ public struct NodeFeed: Service, Sendable {
     return try document(subject, objects.all(.nodeNetworks))
   }
 
+  private static func networks(_ objects: [KubernetesObject]) -> [String: JSON] {
+    Dictionary(objects.map { ($0.name, $0.spec) }, uniquingKeysWith: { first, _ in first })
+  }
+
   private static func document(
     _ subject: Subject, _ objects: [KubernetesObject]
   ) throws(Problem) -> [UInt8]? {
-    let networks = Dictionary(
-      objects.map { ($0.name, $0.spec) }, uniquingKeysWith: { first, _ in first })
+    let networks = networks(objects)
     let json =
       switch subject {
       case .node(let name): NodeComposer.node(name, of: networks)

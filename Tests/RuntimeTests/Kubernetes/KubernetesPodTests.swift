@@ -1,3 +1,4 @@
+import Foundation
 import Kubernetes
 import Testing
 
@@ -63,6 +64,22 @@ import Testing
       #expect(await wires.fetch(target, port: 8081, from: client) == nil)
       #expect(await answers(target, from: outsider) == nil)
       #expect(await answers(target, from: optedOut) == nil)
+
+      // The cluster that exports it counts what of it crosses.
+      let exporters = await world.kubelets[1].pods.values
+      let isCounted = await eventually {
+        exporters.contains { pod in
+          let path = GatewayStatusFile.path(forPlan: "\(pod.folder)/plan.json")
+          guard let text = FileManager.default.contents(atPath: path),
+            let (status, _) = try? GatewayStatusFile.read(Array(text))
+          else { return false }
+          return status.services.contains {
+            $0.name == "web" && $0.namespace == lab.namespace && $0.cluster == "c0"
+              && $0.exporter == "c1" && $0.figures.sentBytes > 0 && $0.figures.receivedBytes > 0
+          }
+        }
+      }
+      #expect(isCounted)
 
       // From the export to the first connection, everything else being there.
       try await lab.service("late", pods: [web.address], spec: ["clusterIP": "None"], in: 1)
