@@ -1,11 +1,11 @@
-"""deploy/bench gossip|state|kill|tunnel [--json]"""
+"""deploy/bench gossip|state|kill|tunnel|kubernetes [--json]"""
 
 import argparse
 import json
 import subprocess
 import sys
 
-from . import bench_gossip, bench_kill, bench_tunnel, clusters
+from . import bench_gossip, bench_kill, bench_kubernetes, bench_tunnel, clusters
 
 
 def main():
@@ -46,13 +46,27 @@ def main():
     tunnel.add_argument("--kills", type=int, default=4)
     tunnel.add_argument(
         "--load", default="50M", help="bits per second of each TCP stream beside the rotations")
-    for kind in (gossip, state, kill, tunnel):
+    kubernetes = kinds.add_parser("kubernetes", help="peers as operators of real API servers (root)")
+    kubernetes.add_argument(
+        "--kubeconfigs", help="separated by commas; else STARLING_TEST_KUBECONFIGS")
+    kubernetes.add_argument("--coredns", help="a CoreDNS binary: names are asked through it")
+    kubernetes.add_argument(
+        "--only", help="these alone: lag,cut,large,lease,scale,away (away is not run unless named)")
+    kubernetes.add_argument("--runs", type=int, default=200, help="of exports")
+    kubernetes.add_argument("--endpoints", type=int, default=2000, help="of the large Service")
+    kubernetes.add_argument("--exports", type=int, default=1000, help="at scale")
+    kubernetes.add_argument("--endpoints-each", type=int, default=10, help="of an export at scale")
+    kubernetes.add_argument("--takeovers", type=int, default=4, help="of the Lease")
+    kubernetes.add_argument("--away", type=int, default=600, help="seconds without an API server")
+    for kind in (gossip, state, kill, tunnel, kubernetes):
         kind.add_argument("--json", action="store_true", help="one JSON object on standard output")
     options = parser.parse_args()
     if options.kind == "gossip":
         result = bench_gossip.main(options)
     elif options.kind == "tunnel":
         result = bench_tunnel.main(options)
+    elif options.kind == "kubernetes":
+        result = bench_kubernetes.main(options)
     elif options.kind == "kill":
         result = bench_kill.main(options)
     else:
