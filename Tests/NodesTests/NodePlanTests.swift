@@ -39,7 +39,7 @@ import Testing
 
   private func hops(_ plan: NodePlan) -> [[String]] {
     plan.items.compactMap {
-      if case .route(let to, let hops, _) = $0, to.length == 16 {
+      if case .route(let to, let hops, _) = $0, to.description == "10.11.0.0/16" {
         hops.map(\.description)
       } else {
         nil
@@ -75,6 +75,21 @@ import Testing
     let all = KernelPlan.commands(desired: plan.items, observed: [], namespace: "s")
     #expect(all.first?.arguments.hasPrefix("link add sx-blue netns s mtu 1420") == true)
     #expect(all.first?.isInside == false)
+  }
+
+  /// A gateway that is asked over another one would seem dead with it.
+  @Test func neighboursAreMetStraight() throws {
+    let lines = KernelPlan.commands(desired: try plan().items, observed: [], namespace: "s")
+      .map(\.arguments)
+    let direct = lines.filter { $0.hasSuffix("proto 83 dev sx-blue") }
+    #expect(
+      direct
+        == ["10.11.16.1", "10.11.16.2", "10.11.16.41"].map {
+          "route replace \($0)/32 proto 83 dev sx-blue"
+        })
+    // IPv6 refuses a hop before there is a route to it.
+    let behind = try #require(lines.firstIndex { $0.contains("10.11.16.77") })
+    #expect(lines.lastIndex { direct.contains($0) }.map { $0 < behind } == true)
   }
 
   /// A hop that changes is replaced in one step; what is no longer wanted goes.

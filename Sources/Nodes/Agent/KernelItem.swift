@@ -4,7 +4,7 @@ public import Base
 public enum KernelItem: Hashable, Sendable {
   case device(String, network: UInt32, local: IPAddress, mtu: Int)
   case address(IPAddress, device: String)
-  /// Several hops share the flows.
+  /// Several hops share the flows; none: right behind the device.
   case route(IPPrefix, hops: [IPAddress], device: String)
   case neighbour(IPAddress, hardware: String, device: String)
   /// Where VXLAN packets for a hardware address go.
@@ -17,7 +17,8 @@ public enum KernelItem: Hashable, Sendable {
     case .address: 1
     case .neighbour: 2
     case .forwarding: 3
-    case .route: 4
+    // IPv6 takes a hop only where a route says that it is behind the same device.
+    case .route(_, let hops, _): hops.isEmpty ? 4 : 5
     }
   }
 
@@ -108,9 +109,11 @@ public struct KernelPlan: Hashable, Sendable {
     case .route(let destination, let hops, let device):
       let head = "route replace \(destination) proto 83"
       let tail =
-        hops.count == 1
-        ? " via \(hops[0]) dev \(device) onlink"
-        : hops.map { " nexthop via \($0) dev \(device) onlink" }.joined()
+        switch hops.count {
+        case 0: " dev \(device)"
+        case 1: " via \(hops[0]) dev \(device) onlink"
+        default: hops.map { " nexthop via \($0) dev \(device) onlink" }.joined()
+        }
       return [command(.ip, namespace, head + tail)]
     case .neighbour(let address, let hardware, let device):
       return [

@@ -38,10 +38,13 @@ public struct NodePlan: Hashable, Sendable {
         items.insert(.neighbour(neighbour.address, hardware: hardware, device: slice.device))
         items.insert(
           .forwarding(hardware: hardware, to: neighbour.underlay, device: slice.device))
+        // Straight there: a gateway that is asked over another one would seem dead.
+        if let host = IPPrefix(neighbour.address, length: neighbour.address.family.bits) {
+          items.insert(.route(host, hops: [], device: slice.device))
+        }
       }
       for node in slice.nodes {
-        let own = IPPrefix(node.address, length: node.address.family.bits).map { [$0] } ?? []
-        for prefix in own + node.behind {
+        for prefix in node.behind {
           items.insert(.route(prefix, hops: [node.address], device: slice.device))
         }
       }
