@@ -32,6 +32,8 @@ public enum PodLinks {
       "making \(name)")
     guard let link = try netlink.link(name) else { throw SystemError(name, ENODEV) }
     let hop = Attachment.hop(attachment.address.family)
+    // Runtimes start Pods of clusters without IPv6 with IPv6 off.
+    if attachment.address.family == .v6 { try NetworkSetting.useIPv6(on: name) }
     try netlink.request(
       LinkRequests.address(attachment.address, index: link.index), "\(name)'s address")
     try netlink.request(LinkRequests.up(link.index), "starting \(name)")

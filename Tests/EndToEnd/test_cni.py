@@ -14,6 +14,9 @@ import unittest
 
 from lab import clusters, namespaces
 
+# Of the slice: its CIDR, the cluster's block, the node's address and its chunk.
+IPV4 = ("10.12.0.0/16", "10.12.16.0/20", "10.12.16.40", "10.12.17.0/28")
+IPV6 = ("fd12:12::/48", "fd12:12:0:1000::/52", "fd12:12:0:1000::28", "fd12:12:0:1000::100/124")
 VERSIONS = ("0.3.1", "0.4.0", "1.0.0", "1.1.0")
 
 
@@ -30,7 +33,8 @@ def reason_to_skip():
 class Node:
     """A node's own network namespace, the agent in it, and Pods."""
 
-    def __init__(self):
+    def __init__(self, addresses):
+        self.cidr, block, address, chunk = addresses
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="starling-cni-"))
         self.name = f"sc{os.getpid()}"
         self.state = self.directory / "state"
@@ -44,9 +48,8 @@ class Node:
         self.agent = None
         self.document = {
             "role": "node", "underlay": "192.0.2.11", "slices": [{
-                "name": "red", "overlay": "pod", "cidr": "10.12.0.0/16",
-                "block": "10.12.16.0/20", "nodeAddress": "10.12.16.40", "network": 7,
-                "chunk": "10.12.17.0/28", "namespaces": ["shop"], "optedOut": ["shop/out"]}]}
+                "name": "red", "overlay": "pod", "cidr": self.cidr, "block": block,
+                "nodeAddress": address, "network": 7, "chunk": chunk, "namespaces": ["shop"], "optedOut": ["shop/out"]}]}
         self.write()
 
     def write(self):
@@ -133,9 +136,11 @@ class Node:
         return [link["ifname"] for link in json.loads(text) if link["ifname"].startswith("sp")]
 
     def routes(self):
-        text = subprocess.run(
-            ["ip", "-n", self.agent_namespace, "-j", "route"], capture_output=True, text=True).stdout
-        return [route["dst"] for route in json.loads(text or "[]") if "10.12.17." in route["dst"]]
+        """To Pods."""
+        text = "".join(subprocess.run(
+            ["ip", "-n", self.agent_namespace, f"-{number}", "route", "show", "proto", "83"],
+            capture_output=True, text=True).stdout for number in "46")
+        return [line for line in text.splitlines() if " dev sp" in line]
 
     def rules(self):
         return subprocess.run(
@@ -149,9 +154,15 @@ class Node:
 
 @unittest.skipIf(reason_to_skip(), reason_to_skip() or "")
 class Conformance(unittest.TestCase):
+    addresses = IPV4
+
     def setUp(self):
-        self.node = Node()
+        self.node = Node(self.addresses)
         self.addCleanup(self.node.close)
+
+    @property
+    def version(self):
+        return "6" if self.addresses is IPV6 else "4"
 
     def assert_nothing_left(self):
         self.assertEqual(self.node.links(), [])
@@ -187,10 +198,11 @@ class Conformance(unittest.TestCase):
                 self.assertEqual("mtu" in result["interfaces"][1], version == "1.1.0")
                 self.assertEqual(result["ips"][0]["address"], "10.100.0.2/24")
                 self.assertEqual(result["ips"][1]["interface"], 1)
-                self.assertEqual(result["ips"][1].get("version"), "4" if version < "1" else None)
+                self.assertEqual(result["ips"][1].get("version"), self.version if version < "1" else None)
                 address = result["ips"][1]["address"]
                 self.assertIn(address, pod.check(["ip", "addr", "show", "dev", "slice0"]))
-                self.assertIn("10.12.0.0/16", pod.check(["ip", "route"]))
+                self.assertIn(
+                    node.cidr, pod.check(["ip", f"-{self.version}", "route"]))
                 # Once more: the same address, and one link.
                 code, again = self.add(version, pod)
                 self.assertEqual((code, again), (0, result))
@@ -367,6 +379,10 @@ class Conformance(unittest.TestCase):
         self.assertNotIn("starling", node.host.check(["ip", "link"]))
         self.assertNotIn("starling", node.host.check(["nft", "list", "ruleset"]))
         self.assertFalse(pathlib.Path(f"/run/netns/{node.agent_namespace}").exists())
+
+
+class ConformanceIPv6(Conformance):
+    addresses = IPV6
 
 
 if __name__ == "__main__":
