@@ -18,6 +18,8 @@ struct NodeAgent: ~Copyable {
   private var probes = GatewayProbes()
   private var dead: [String: Set<IPAddress>] = [:]
   private var mtu: [String: Int] = [:]
+  /// Slices that cannot be served here, and why.
+  private var unserved: [String: String] = [:]
   private var isDirty = true
   private var ticks = 0
   private var lastProblem = ""
@@ -76,12 +78,7 @@ struct NodeAgent: ~Copyable {
   private mutating func tick(_ listener: borrowing AgentListener) throws {
     let sockets = document?.role == .node ? try? openSockets() : nil
     if let sockets {
-      for key in probes.ask() {
-        switch key.gateway.family {
-        case .v4: sockets.v4.ask(key.gateway)
-        case .v6: sockets.v6.ask(key.gateway)
-        }
-      }
+      for key in probes.ask() { sockets[key.gateway.family]?.socket.ask(key.gateway) }
     }
     let end = Self.milliseconds + GatewayProbes.intervalMilliseconds
     while true {
@@ -99,7 +96,7 @@ struct NodeAgent: ~Copyable {
       }
     }
     guard let sockets, let document else { return }
-    let answers = Set(sockets.v4.answers() + sockets.v6.answers())
+    let answers = Set(sockets.values.flatMap { $0.socket.answers() })
     for slice in document.slices {
       for gateway in slice.gateways where answers.contains(gateway.address) {
         probes.answered(.init(slice: slice.name, gateway: gateway.address))
@@ -112,23 +109,22 @@ struct NodeAgent: ~Copyable {
     }
   }
 
-  private final class Sockets {
-    let v4: EchoSocket
-    let v6: EchoSocket
-    init() throws(SystemError) {
-      v4 = try EchoSocket(.v4)
-      v6 = try EchoSocket(.v6)
-    }
+  private final class Echo {
+    let socket: EchoSocket
+    init(_ family: IPAddress.Family) throws(SystemError) { socket = try EchoSocket(family) }
   }
 
-  private var sockets: Sockets?
+  private var sockets: [IPAddress.Family: Echo]?
 
-  private mutating func openSockets() throws -> Sockets {
+  /// Without IPv6 in the kernel there is no socket for it.
+  private mutating func openSockets() throws -> [IPAddress.Family: Echo] {
     if let sockets { return sockets }
     guard let kernel else { throw SystemError("no document yet", ENOENT) }
-    let made = try kernel.inside { try Sockets() }
-    sockets = made
-    return made
+    let families: [IPAddress.Family] = NetworkSetting.hasIPv6 ? [.v4, .v6] : [.v4]
+    let made = try kernel.inside { try families.map { ($0, try Echo($0)) } }
+    let sockets = Dictionary(uniqueKeysWithValues: made)
+    self.sockets = sockets
+    return sockets
   }
 
   private static var milliseconds: Int {
@@ -148,6 +144,7 @@ struct NodeAgent: ~Copyable {
     else { return .pass("the namespace is in no slice of overlay pod") }
     let pod = "\(request.namespace)/\(request.pod)"
     if slice.optedOut.contains(pod) { return .pass("the Pod opted out") }
+    if let why = unserved[slice.name] { return .later("\(slice.name) is not served here: \(why)") }
     do {
       let known = try records.all()
       if let old = known.first(where: { $0.id == request.id }), old.slice == slice.name,
@@ -180,11 +177,14 @@ struct NodeAgent: ~Copyable {
     isDirty = false
     do {
       let attachments = try records.all()
+      let addresses = try kernel.addresses()
       let plan = NodePlan(
-        document, nodeMTU: NodeKernel.mtu(of: document.underlay), dead: dead,
+        document, nodeMTU: KernelReader.mtu(of: document.underlay, addresses) ?? 1500,
+        own: KernelReader.ownAddresses(addresses), withoutIPv6: kernel.missingIPv6, dead: dead,
         attachments: attachments)
       mtu = plan.mtu
-      try kernel.prepare()
+      note(plan.unserved)
+      try kernel.prepare(plan)
       try kernel.load(plan.rules, table: "starling", isInside: true)
       if document.role == .node {
         try kernel.load(plan.hostRules, table: "starling-node", isInside: false)
@@ -195,7 +195,7 @@ struct NodeAgent: ~Copyable {
         try reap(attachments, kernel)
         try chainPlugin()
         probes.expect(
-          document.slices.flatMap { slice in
+          document.slices.filter { plan.unserved[$0.name] == nil }.flatMap { slice in
             slice.gateways.map { .init(slice: slice.name, gateway: $0.address) }
           })
       }
@@ -207,6 +207,17 @@ struct NodeAgent: ~Copyable {
       // The next check tries again.
     }
     self.kernel = kernel
+  }
+
+  /// Says once of each slice why it is not served, and that it is again.
+  private mutating func note(_ now: [String: String]) {
+    for (slice, why) in now.sorted(by: { $0.key < $1.key }) where unserved[slice] != why {
+      say("slice \(slice) is not served: \(why)")
+    }
+    for slice in unserved.keys.sorted() where now[slice] == nil {
+      say("slice \(slice) is not held up any more")
+    }
+    unserved = now
   }
 
   /// For the plugin, while the agent is away.

@@ -11,9 +11,6 @@ struct NodeKernel {
   var namespacePath: String
   private var loaded: [String: String] = [:]
 
-  static let hostAddress = "169.254.83.1"
-  static let agentAddress = "169.254.83.2"
-
   init(role: NodeDocument.Role, options: NodeOptions) {
     self.role = role
     namespace = options.namespace
@@ -35,19 +32,26 @@ struct NodeKernel {
 
   // MARK: The agent's namespace and the way to it
 
-  func prepare() throws {
+  /// Why slices of IPv6 cannot be served here; `nil`: they can. A node's own network is as whoever runs
+  /// it wants it; a gateway's is ours.
+  var missingIPv6: String? {
+    let missing = NetworkSetting.missingIPv6
+    return role == .gateway && NetworkSetting.hasIPv6 ? nil : missing
+  }
+
+  func prepare(_ plan: NodePlan) throws {
     if role == .node {
       try NetworkNamespace.keep(namespacePath)
       if if_nametoindex(NodePacketRules.hostLink) == 0 { try makeLink() }
+      if plan.usesIPv6 { try NetworkSetting.useIPv6(on: NodePacketRules.hostLink) }
     }
     try inside {
-      for (path, value) in Self.settings {
-        guard Files.exists("/proc/sys/net/\(path)") else { continue }
-        let file = open("/proc/sys/net/\(path)", O_WRONLY | O_CLOEXEC)
-        guard file >= 0 else { continue }
-        defer { close(file) }
-        try Files.write(Array(value.utf8), to: file, path)
+      for (name, value) in Self.settings { try NetworkSetting.write(name, value) }
+      guard plan.usesIPv6 else { return }
+      for (name, value) in role == .node ? Self.ownSettingsV6 : Self.settingsV6 {
+        try NetworkSetting.write(name, value)
       }
+      if role == .node { try NetworkSetting.useIPv6(on: NodePacketRules.agentLink) }
     }
   }
 
@@ -59,19 +63,52 @@ struct NodeKernel {
     ("ipv4/conf/all/rp_filter", "0"), ("ipv4/conf/default/rp_filter", "2"),
   ]
 
+  /// Devices that are still to be made: a runtime or the machine may have IPv6 off for new ones.
+  private static let settingsV6 = [("ipv6/conf/default/disable_ipv6", "0")]
+  /// Where all devices are ours. Nobody else is there whose address could be the same, and nobody who
+  /// may say what routes there are.
+  private static let ownSettingsV6 =
+    settingsV6 + [
+      ("ipv6/conf/all/disable_ipv6", "0"), ("ipv6/conf/default/accept_dad", "0"),
+      ("ipv6/conf/default/accept_ra", "0"),
+    ]
+
   private func makeLink() throws {
     let (host, agent) = (NodePacketRules.hostLink, NodePacketRules.agentLink)
     for line in [
       "link add \(host) type veth peer name \(agent) netns \(namespace)",
-      "addr replace \(Self.hostAddress)/30 dev \(host)", "link set \(host) up",
       "-n \(namespace) link set lo up",
-      "-n \(namespace) addr replace \(Self.agentAddress)/30 dev \(agent)",
-      "-n \(namespace) link set \(agent) up",
-      "-n \(namespace) route replace default via \(Self.hostAddress) dev \(agent)",
     ] {
       try Command.run(["ip"] + line.split(separator: " ").map(String.init))
     }
   }
+
+  /// Of the node's own network.
+  func addresses() throws -> JSON { try read(["ip", "-j", "addr", "show"]) }
+
+  /// Puts back on both ends of the link what somebody took away.
+  private func connect(_ plan: NodePlan, _ inner: JSON) throws {
+    let (host, agent) = (NodePacketRules.hostLink, NodePacketRules.agentLink)
+    func routes(_ device: String, _ more: [String]) throws -> [JSON] {
+      try families.map { family in
+        try read(["ip"] + more + ["-j", family, "route", "show", "dev", device, "proto", "83"])
+      }
+    }
+    let inside = ["-n", namespace]
+    let observed = NodeLink(
+      host: NodeLink.end(host, addresses: try addresses(), routes: try routes(host, [])),
+      agent: NodeLink.end(agent, addresses: inner, routes: try routes(agent, inside)))
+    for isInside in [false, true] {
+      let lines = plan.link.commands(from: observed, isInside: isInside)
+      guard !lines.isEmpty else { continue }
+      try Command.run(
+        ["ip"] + (isInside ? inside : []) + ["-force", "-batch", "-"],
+        input: lines.map { "\($0)\n" }.joined())
+    }
+  }
+
+  /// That `ip` can list.
+  private var families: [String] { NetworkSetting.hasIPv6 ? ["-4", "-6"] : ["-4"] }
 
   // MARK: Devices, routes, neighbours
 
@@ -85,46 +122,37 @@ struct NodeKernel {
     let addresses = try read(tool("ip", "-j addr show"))
     let observed = KernelReader.items(
       links: try read(tool("ip", "-j -d link show type vxlan")), addresses: addresses,
-      routes: [
-        try read(tool("ip", "-j route show proto 83")),
-        try read(tool("ip", "-j -6 route show proto 83")),
-      ],
+      routes: try families.map { try read(tool("ip", "-j \($0) route show proto 83")) },
       neighbours: try read(tool("ip", "-j neigh show nud permanent")),
       forwarding: try read(tool("bridge", "-j fdb show")))
     let commands = KernelPlan.commands(
       desired: plan.items, observed: observed, namespace: inner)
-    try run(commands)
-    if role == .node { try enter(plan) }
+    // What the kernel refuses of one slice keeps no other from being served.
+    let failure = run(commands)
+    if role == .node { try connect(plan, addresses) }
+    if let failure { throw failure }
   }
 
   /// Neighbouring lines for one program go to it at once.
-  private func run(_ commands: [KernelPlan.Command]) throws {
+  ///
+  /// - Returns: what failed first; the others were run all the same.
+  private func run(_ commands: [KernelPlan.Command]) -> Command.Failure? {
+    var failure: Command.Failure?
     var rest = commands[...]
     while let first = rest.first {
       let group = rest.prefix { $0.program == first.program && $0.isInside == first.isInside }
       rest = rest.dropFirst(group.count)
       var words = [first.program.rawValue]
       if first.isInside { words += ["-n", namespace] }
-      try Command.run(
-        words + ["-force", "-batch", "-"],
-        input: group.map { "\($0.arguments)\n" }.joined())
+      do throws(Command.Failure) {
+        try Command.run(
+          words + ["-force", "-batch", "-"],
+          input: group.map { "\($0.arguments)\n" }.joined())
+      } catch {
+        failure = failure ?? error
+      }
     }
-  }
-
-  /// What the node sends to the agent's namespace.
-  private func enter(_ plan: NodePlan) throws {
-    let link = NodePacketRules.hostLink
-    let routes = try read(["ip", "-j", "route", "show", "dev", link, "proto", "83"])
-    let have = Set((routes.array ?? []).compactMap { $0["dst"]?.string.flatMap { IPPrefix($0) } })
-    let wanted = plan.entries.filter { $0.network.family == .v4 }
-    for entry in wanted where !have.contains(entry) {
-      try Command.run(
-        ["ip", "route", "replace", "\(entry)", "via", Self.agentAddress, "dev", link]
-          + ["proto", "83", "src", "\(plan.underlay)"])
-    }
-    for entry in have.subtracting(wanted).sorted() {
-      try Command.run(["ip", "route", "del", "\(entry)", "dev", link, "proto", "83"])
-    }
+    return failure
   }
 
   // MARK: Packet rules
@@ -151,14 +179,6 @@ struct NodeKernel {
 
   func drop(_ device: String) throws {
     try Command.run(tool("ip", "link del \(device)"))
-  }
-
-  /// Of the device that has the address.
-  static func mtu(of underlay: IPAddress) -> Int {
-    guard let output = try? Command.run(["ip", "-j", "addr", "show", "to", "\(underlay)"]),
-      let links = (try? JSON(parsing: output))?.array
-    else { return 1500 }
-    return links.compactMap { $0["mtu"]?.integer }.first.map { Int($0) } ?? 1500
   }
 
   /// Takes away everything that `prepare` and `apply` made on a node.

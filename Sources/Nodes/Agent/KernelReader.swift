@@ -1,4 +1,4 @@
-internal import Base
+public import Base
 public import Kubernetes
 
 /// Reads what `ip -j` and `bridge -j` print: only what the agent may have made itself.
@@ -22,6 +22,28 @@ public enum KernelReader {
     for item in neighbours.array ?? [] { out.formUnion(neighbour(item)) }
     for item in forwarding.array ?? [] { out.formUnion(forwardingItem(item)) }
     return out
+  }
+
+  /// The node's own addresses, but for those that every machine has.
+  ///
+  /// - Parameter addresses: of `ip -j addr show` in the node's own network.
+  public static func ownAddresses(_ addresses: JSON) -> Set<IPAddress> {
+    var out: Set<IPAddress> = []
+    for info in (addresses.array ?? []).flatMap({ $0["addr_info"]?.array ?? [] }) {
+      guard info["scope"]?.string == "global", info["tentative"]?.bool != true else { continue }
+      if let address = info["local"]?.string.flatMap({ IPAddress($0) }) { out.insert(address) }
+    }
+    return out
+  }
+
+  /// Of the device that has an address; `nil`: none has.
+  public static func mtu(of address: IPAddress, _ addresses: JSON) -> Int? {
+    let link = (addresses.array ?? []).first { link in
+      (link["addr_info"]?.array ?? []).contains {
+        $0["local"]?.string.flatMap { IPAddress($0) } == address
+      }
+    }
+    return link?["mtu"]?.integer.map { Int($0) }
   }
 
   /// Ends of Pods' links.
@@ -63,7 +85,7 @@ public enum KernelReader {
   }
 
   /// `ip` leaves out the length of a host's route.
-  private static func prefix(_ text: String) -> IPPrefix? {
+  static func prefix(_ text: String) -> IPPrefix? {
     IPPrefix(text) ?? IPAddress(text).flatMap { IPPrefix($0, length: $0.family.bits) }
   }
 

@@ -75,7 +75,7 @@ public struct NodeDocument: Hashable, Sendable {
       throw Problem(description: "slices: a list of at most \(Self.sliceLimit)")
     }
     slices = []
-    for item in list { slices.append(try Self.slice(item)) }
+    for item in list { slices.append(try Self.checked(try Self.slice(item), underlay.family)) }
     guard Set(slices.map(\.name)).count == slices.count,
       Set(slices.map(\.network)).count == slices.count
     else { throw Problem(description: "slices: two with one name or one network") }
@@ -110,6 +110,24 @@ public struct NodeDocument: Hashable, Sendable {
       endpoints: try list(json, "endpoints", endpoint),
       namespaces: (json["namespaces"]?.array ?? []).compactMap(\.string),
       optedOut: (json["optedOut"]?.array ?? []).compactMap(\.string), chunk: chunk)
+  }
+
+  /// One address of another family would make the kernel refuse the rules of all slices.
+  private static func checked(
+    _ slice: Slice, _ underlay: IPAddress.Family
+  ) throws(Problem) -> Slice {
+    let neighbours = slice.gateways + slice.nodes
+    let inside =
+      neighbours.flatMap { [$0.address] + $0.behind.map(\.network) } + slice.sources
+      + slice.endpoints.flatMap { [$0.address, $0.target] }
+    if let other = inside.first(where: { $0.family != slice.family }) {
+      throw Problem(description: "\(slice.name): \(other) is not of the family of \(slice.cidr)")
+    }
+    if let other = neighbours.first(where: { $0.underlay.family != underlay }) {
+      throw Problem(
+        description: "\(slice.name): \(other.underlay) is not of the underlay's family")
+    }
+    return slice
   }
 
   private static func neighbour(_ json: JSON) throws(Problem) -> Neighbour {
@@ -173,6 +191,7 @@ public struct NodeDocument: Hashable, Sendable {
 }
 
 extension NodeDocument.Slice {
+  public var family: IPAddress.Family { cidr.network.family }
   /// The device that leads to the cluster's other nodes and gateways; a long name gets a hash.
   public var device: String { "sx" + tunnelDevice.dropFirst(2) }
   /// The gateway's, made by its process.

@@ -67,17 +67,17 @@ public enum NodePacketRules {
   }
 
   private static func family(_ slice: NodeDocument.Slice) -> String {
-    slice.cidr.network.family == .v4 ? "ip" : "ip6"
+    slice.family == .v4 ? "ip" : "ip6"
   }
 
   private static func icmp(_ slice: NodeDocument.Slice) -> String {
-    slice.cidr.network.family == .v4 ? "icmp" : "ipv6-icmp"
+    slice.family == .v4 ? "icmp" : "ipv6-icmp"
   }
 
   private static func sets(
     _ slice: NodeDocument.Slice, _ attachments: [Attachment]
   ) -> [String] {
-    let type = slice.cidr.network.family == .v4 ? "ipv4_addr" : "ipv6_addr"
+    let type = slice.family == .v4 ? "ipv4_addr" : "ipv6_addr"
     let endpoints = targets(slice, attachments)
     return [
       set("set src-\(slice.name)", type, slice.sources.sorted().map { "\($0)" }),
@@ -190,7 +190,7 @@ public enum NodePacketRules {
 
   /// Segments that fit, agreed upon at a connection's beginning, both ways. Never raised.
   private static func clamping(_ slice: NodeDocument.Slice, _ mtu: Int) -> [String] {
-    let size = mtu - (slice.cidr.network.family == .v4 ? 40 : 60)
+    let size = mtu - (slice.family == .v4 ? 40 : 60)
     let rule =
       "tcp flags syn / syn,rst tcp option maxseg size > \(size) tcp option maxseg size set \(size)"
     return ["iifname", "oifname"].map { "\($0) \"\(slice.device)\" \(rule)" }

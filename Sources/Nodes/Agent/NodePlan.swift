@@ -7,22 +7,34 @@ public struct NodePlan: Hashable, Sendable {
   public var rules: String
   /// For the node's own namespace.
   public var hostRules: String
-  /// What the node sends to the agent's namespace, ascending.
-  public var entries: [IPPrefix]
+  /// From the node's own network to the agent's and back.
+  public var link: NodeLink
   public var mtu: [String: Int]
-  public var underlay: IPAddress
+  /// Slices that cannot be served here, and why.
+  public var unserved: [String: String] = [:]
+
+  /// Some slice that is served has addresses of IPv6.
+  public var usesIPv6 = false
 
   /// - Parameters:
   ///   - nodeMTU: of the device that VXLAN packets leave by.
+  ///   - own: the node's own addresses.
+  ///   - missing: why the node's network lacks IPv6; `nil`: it has it.
   ///   - dead: gateways that do not answer, by slice.
   ///   - attachments: of Pods.
   public init(
-    _ document: NodeDocument, nodeMTU: Int, dead: [String: Set<IPAddress>],
+    _ document: NodeDocument, nodeMTU: Int, own: Set<IPAddress> = [],
+    withoutIPv6 missing: String? = nil, dead: [String: Set<IPAddress>],
     attachments: [Attachment]
   ) {
     items = []
     mtu = [:]
-    underlay = document.underlay
+    var document = document
+    if let missing {
+      for slice in document.slices where slice.family == .v6 { unserved[slice.name] = missing }
+      document.slices.removeAll { $0.family == .v6 }
+    }
+    usesIPv6 = document.slices.contains { $0.family == .v6 }
     for slice in document.slices {
       let mtu = SliceMTU.of(
         tunnel: slice.tunnelMTU, node: nodeMTU, underlay: document.underlay.family)
@@ -51,7 +63,20 @@ public struct NodePlan: Hashable, Sendable {
     }
     rules = NodePacketRules.script(document, mtu: mtu, attachments: attachments)
     hostRules = NodePacketRules.hostScript
-    entries = document.role == .node ? document.slices.map(\.cidr).sorted() : []
+    link =
+      document.role == .gateway
+      ? NodeLink()
+      : NodeLink(
+        entries: document.slices.map { ($0.cidr, source: Self.source($0, document.underlay, own)) },
+        families: usesIPv6 ? [.v4, .v6] : [.v4])
+  }
+
+  /// What Pods in the node's own network send from. It has to be an address that may enter the slice:
+  /// the kernel would take one of a bridge for Pods just as well.
+  private static func source(
+    _ slice: NodeDocument.Slice, _ underlay: IPAddress, _ own: Set<IPAddress>
+  ) -> IPAddress? {
+    underlay.family == slice.family ? underlay : slice.sources.sorted().first { own.contains($0) }
   }
 
   /// The way to the other clusters: over all gateways that answer; over all of them while none does,
