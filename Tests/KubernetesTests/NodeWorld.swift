@@ -17,7 +17,10 @@ struct NodeWorld {
 
   static let namespace = "sys"
 
-  init(_ cluster: String = "a", slice: String = "bench", overlay: SliceOverlay = .service) throws {
+  init(
+    _ cluster: String = "a", slice: String = "bench", overlay: SliceOverlay = .service,
+    cidr: String = "10.11.0.0/16"
+  ) throws {
     self.cluster = cluster
     var registers = RegisterTable()
     var clock: UInt64 = 0
@@ -39,7 +42,7 @@ struct NodeWorld {
     let manifest = SliceManifest(
       name: slice,
       network: SliceNetwork(
-        cidr: IPPrefix("10.11.0.0/16"), maxClusters: 16, topology: .fullMesh, overlay: overlay),
+        cidr: IPPrefix(cidr), maxClusters: 16, topology: .fullMesh, overlay: overlay),
       members: [
         SliceMember(cluster: "a", namespaces: ["shop"], block: 1),
         SliceMember(cluster: "b", namespaces: ["shop"], block: 2),
@@ -75,27 +78,38 @@ struct NodeWorld {
     changed?.insert(id)
   }
 
-  mutating func node(_ name: String, _ address: String) {
-    put(
-      .nodes, "", name,
-      ["status": ["addresses": [["type": "InternalIP", "address": .string(address)]]]])
+  mutating func node(_ name: String, _ addresses: String...) {
+    let items = addresses.map { JSON.object(["type": "InternalIP", "address": .string($0)]) }
+    put(.nodes, "", name, ["status": ["addresses": .array(items)]])
   }
 
   mutating func pod(
-    _ name: String, _ address: String, on node: String, in namespace: String = "shop",
+    _ name: String, _ addresses: String..., on node: String, in namespace: String = "shop",
+    labels: [String: String] = [:], phase: String = "Running", isHost: Bool = false
+  ) {
+    pod(
+      name, addresses: addresses, on: node, in: namespace, labels: labels, phase: phase,
+      isHost: isHost)
+  }
+
+  mutating func pod(
+    _ name: String, addresses: [String], on node: String, in namespace: String = "shop",
     labels: [String: String] = [:], phase: String = "Running", isHost: Bool = false
   ) {
     put(
       .pods, namespace, name, labels: labels,
       [
         "spec": ["nodeName": .string(node), "hostNetwork": .bool(isHost)],
-        "status": ["phase": .string(phase), "podIPs": [["ip": .string(address)]]],
+        "status": [
+          "phase": .string(phase), "podIPs": .array(addresses.map { ["ip": .string($0)] }),
+        ],
       ])
   }
 
-  mutating func gateway(_ replica: Int, _ address: String) {
+  mutating func gateway(_ replica: Int, _ address: String, _ other: String? = nil) {
     pod(
-      "gateway-\(replica)", address, on: "node0", in: Self.namespace,
+      "gateway-\(replica)", addresses: [address] + (other.map { [$0] } ?? []), on: "node0",
+      in: Self.namespace,
       labels: [
         ObjectNames.component: ObjectNames.gatewayComponent,
         ObjectNames.gatewayReplica: "\(replica)",
@@ -103,15 +117,30 @@ struct NodeWorld {
   }
 
   /// A Service with one Pod, exported.
-  mutating func export(_ name: String, _ address: String, on node: String) {
+  ///
+  /// - Parameter pod: which it is, where the endpoint says it.
+  mutating func export(
+    _ name: String, _ address: String, on node: String, pod: String? = nil
+  ) {
+    let target = pod.map { JSON.object(["kind": "Pod", "name": .string($0)]) }
+    let isV6 = address.contains(":")
     put(
       .services, "shop", name,
-      ["spec": ["ports": [["name": "http", "port": 80]], "clusterIP": "10.96.0.9"]])
+      [
+        "spec": [
+          "ports": [["name": "http", "port": 80]], "clusterIP": isV6 ? "fd96::9" : "10.96.0.9",
+          "ipFamilies": [isV6 ? "IPv6" : "IPv4"],
+        ]
+      ])
     put(
       .endpointSlices, "shop", "\(name)-x", labels: [ObjectNames.serviceName: name],
       [
-        "addressType": "IPv4", "ports": [["name": "http", "port": 80]],
-        "endpoints": [["addresses": [.string(address)], "nodeName": .string(node)]],
+        "addressType": isV6 ? "IPv6" : "IPv4", "ports": [["name": "http", "port": 80]],
+        "endpoints": [
+          .object([
+            "addresses": [.string(address)], "nodeName": .string(node), "targetRef": target,
+          ])
+        ],
       ])
     put(.serviceExports, "shop", name)
   }
@@ -164,6 +193,16 @@ struct NodeWorld {
 
   var networks: [String: JSON] {
     objects.all(.nodeNetworks).reduce(into: [:]) { $0[$1.name] = $1.spec }
+  }
+
+  /// What people are told about nodes.
+  var statements: [String] { planner.statements.map { "\($0.about.key.name): \($0.note)" } }
+
+  /// Why services are not exported.
+  var refusals: [String] { services.refusals.map { "\($0.service): \($0.reason)" } }
+
+  func export(of name: String) -> LocalService? {
+    services.local(ServiceName(namespace: "shop", name: name))
   }
 
   /// Of the only slice.

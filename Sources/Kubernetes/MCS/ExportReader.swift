@@ -1,4 +1,4 @@
-internal import Base
+public import Base
 public import Slices
 
 /// What this cluster's objects ask to be exported, as local services: the same form that a standalone
@@ -30,6 +30,10 @@ public struct ExportReader: Sendable {
   /// Ascending by key.
   public private(set) var findings: [Finding] = []
 
+  /// Services that list their Pods under addresses of another family than their slice's: what they
+  /// export depends on the Pods themselves.
+  public private(set) var throughPods: Set<ServiceName> = []
+
   private let objects: ClusterObjects
   private let exports: ResourceType
   private let consent: Consent
@@ -38,6 +42,8 @@ public struct ExportReader: Sendable {
   private let index: ServiceIndex
   /// Pods that serve no slice.
   private let optedOut: Set<ObjectKey>
+  /// Of the addresses that a slice gives to endpoints, by slice.
+  private let families: [String: IPAddress.Family]
 
   /// - Parameter exports: ServiceExports in the version that is served.
   public init(
@@ -47,7 +53,8 @@ public struct ExportReader: Sendable {
     let index = ServiceIndex(objects, exports: exports)
     self.init(
       objects, index, slices: Self.slices(objects, view, cluster, consent), consent: consent,
-      optedOut: Set(objects.all(.pods).filter(\.isOptedOut).map(\.key)), only: index.services)
+      optedOut: Set(objects.all(.pods).filter(\.isOptedOut).map(\.key)),
+      families: Self.families(view, cluster), only: index.services)
   }
 
   /// Reads some services only.
@@ -55,9 +62,11 @@ public struct ExportReader: Sendable {
   /// - Parameters:
   ///   - slices: of each namespace that takes part.
   ///   - optedOut: Pods that serve no slice.
+  ///   - families: of the addresses that a slice gives to endpoints, by slice.
   public init(
     _ objects: ClusterObjects, _ index: ServiceIndex, slices: [String: String], consent: Consent,
-    optedOut: Set<ObjectKey>, only services: some Sequence<ServiceName>
+    optedOut: Set<ObjectKey>, families: [String: IPAddress.Family],
+    only services: some Sequence<ServiceName>
   ) {
     self.objects = objects
     self.exports = index.exports
@@ -65,6 +74,7 @@ public struct ExportReader: Sendable {
     self.slices = slices
     self.index = index
     self.optedOut = optedOut
+    self.families = families
     for service in services.sorted() {
       let key = ObjectKey(namespace: service.namespace, name: service.name)
       if let export = objects[ObjectID(exports, key)], !export.isTerminating { read(export) }
@@ -102,6 +112,16 @@ public struct ExportReader: Sendable {
       }
     }
     return out
+  }
+
+  /// Without an overlay endpoints are met at whatever addresses they have.
+  static func families(
+    _ view: ClustersetView, _ cluster: String
+  ) -> [String: IPAddress.Family] {
+    view.slices(of: cluster).reduce(into: [:]) { out, slice in
+      guard let network = slice.network, network.overlay != SliceOverlay.none else { return }
+      out[slice.name] = network.cidr?.network.family
+    }
   }
 
   // MARK: One export
@@ -152,7 +172,8 @@ public struct ExportReader: Sendable {
     traits.sessionAffinity = Self.sessionAffinity(service)
     traits.internalTrafficPolicy = service.spec["internalTrafficPolicy"]?.string ?? ""
     traits.trafficDistribution = service.spec["trafficDistribution"]?.string ?? ""
-    traits.ipFamilies = Self.families(service, parts)
+    let family = families[slice]
+    traits.ipFamilies = family.map { [$0] } ?? Self.families(service, parts)
     traits.labels = export.spec["exportedLabels"]?.texts ?? [:]
     traits.annotations = export.spec["exportedAnnotations"]?.texts ?? [:]
     let size = (Array(traits.labels) + Array(traits.annotations))
@@ -164,17 +185,21 @@ public struct ExportReader: Sendable {
     }
     let aliases = (export.annotations[ObjectNames.aliases] ?? "").split(separator: ",")
       .map { String($0) }.filter { NameRules.isDomain($0) }
+    let endpoints = self.endpoints(parts, of: family)
     services.services.append(
       LocalService(
-        service: name, ports: Self.ports(service, parts),
-        endpoints: Self.endpoints(parts, without: optedOut),
+        service: name, ports: Self.ports(service, parts), endpoints: endpoints.found,
         export: .init(
           slice: slice, headless: service.spec["clusterIP"]?.string == "None",
           aliases: Array(aliases.prefix(ServiceExport.aliasLimit)),
           affinity: export.annotations[ObjectNames.affinity].flatMap {
             EndpointAffinity(rawValue: $0)
           }, traits: traits)))
-    return nil
+    guard let family, endpoints.isOther else { return nil }
+    throughPods.insert(name)
+    guard endpoints.found.isEmpty else { return nil }
+    return "slice \(slice) has addresses of \(family == .v4 ? "IPv4" : "IPv6"), and none of the "
+      + "Service's endpoints has one"
   }
 
   // MARK: Services and their endpoints
@@ -225,20 +250,32 @@ public struct ExportReader: Sendable {
     }
   }
 
-  /// Each address once; the ready one of two with one address, as slices overlap for a moment while
-  /// the controller moves an endpoint. Ascending by address.
-  static func endpoints(
-    _ slices: [KubernetesObject], without optedOut: Set<ObjectKey> = []
-  ) -> [LocalService.Endpoint] {
+  private struct Endpoints {
+    /// Each address once; the ready one of two with one address, as slices overlap for a moment while
+    /// the controller moves an endpoint. Ascending by address.
+    var found: [LocalService.Endpoint] = []
+    /// Are listed under an address of the other family.
+    var isOther = false
+  }
+
+  /// - Parameter family: the slice's; `nil`: both are taken.
+  private func endpoints(
+    _ slices: [KubernetesObject], of family: IPAddress.Family?
+  ) -> Endpoints {
     var out: [IPAddress: LocalService.Endpoint] = [:]
     var names: [String: IPAddress] = [:]
+    var isOther = false
     for slice in slices {
       for item in slice.json["endpoints"]?.array ?? [] {
         // The first address of an endpoint stands for it (EndpointSlice's API).
-        guard let address = item["addresses"]?.array?.first?.string.flatMap({ IPAddress($0) })
+        guard var address = item["addresses"]?.array?.first?.string.flatMap({ IPAddress($0) })
         else { continue }
-        if !optedOut.isEmpty, let pod = pod(of: item, in: slice), optedOut.contains(pod) {
-          continue
+        let pod = Self.pod(of: item, in: slice)
+        if let pod, optedOut.contains(pod) { continue }
+        if let family, address.family != family {
+          isOther = true
+          guard let own = pod.flatMap({ self.address(of: $0, family) }) else { continue }
+          address = own
         }
         // Absent means ready, and a terminating one is not.
         let isReady = item.at("conditions", "ready")?.bool ?? true
@@ -253,8 +290,14 @@ public struct ExportReader: Sendable {
           node: item["nodeName"]?.string ?? "")
       }
     }
-    return out.values.sorted { $0.address < $1.address }
-      .prefix(LocalServices.endpointLimit).map { $0 }
+    let found = out.values.sorted { $0.address < $1.address }.prefix(LocalServices.endpointLimit)
+    return Endpoints(found: Array(found), isOther: isOther)
+  }
+
+  /// A Service of one family lists its Pods under that one; they may have an address of the other.
+  private func address(of pod: ObjectKey, _ family: IPAddress.Family) -> IPAddress? {
+    objects[ObjectID(.pods, pod)].map { NodePods.addresses(of: $0) }?
+      .first { $0.family == family }
   }
 
   private static func pod(of endpoint: JSON, in slice: KubernetesObject) -> ObjectKey? {

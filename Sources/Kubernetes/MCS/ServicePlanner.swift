@@ -58,6 +58,10 @@ public struct ServicePlanner: Sendable {
   private var families: Set<IPAddress.Family> = []
   /// Pods that serve no slice.
   private var optedOut: Set<ObjectKey> = []
+  /// Services whose endpoints are known by their Pods alone.
+  private var throughPods: Set<ServiceName> = []
+  /// Of the addresses that a slice gives to endpoints, by slice.
+  private var sliceFamilies: [String: IPAddress.Family] = [:]
   private var reachability: [String: Reachability] = [:]
   private var isWhole = true
   private var isFirst = true
@@ -95,6 +99,7 @@ public struct ServicePlanner: Sendable {
     }
     self.isWhole = isWhole
     noteOptOuts(ids, objects)
+    notePods(ids)
     noteNamespaces(ids, objects, view, change)
     noteView(view, change)
     noteReachability(reachability, view)
@@ -135,6 +140,13 @@ public struct ServicePlanner: Sendable {
       index.services.filter { namespaces.contains($0.namespace) && index.isExported($0) })
   }
 
+  /// A Pod may be known later than the EndpointSlice that lists it.
+  private mutating func notePods(_ ids: Set<ObjectID>?) {
+    guard let ids, !throughPods.isEmpty else { return }
+    let namespaces = Set(ids.lazy.filter { $0.type == .pods }.map(\.key.namespace))
+    dirty.formUnion(throughPods.filter { namespaces.contains($0.namespace) })
+  }
+
   private mutating func noteNamespaces(
     _ ids: Set<ObjectID>?, _ objects: ClusterObjects, _ view: ClustersetView, _ change: ViewChange?
   ) {
@@ -156,6 +168,7 @@ public struct ServicePlanner: Sendable {
 
   private mutating func noteView(_ view: ClustersetView, _ change: ViewChange?) {
     let whole = change?.slices ?? Set(view.slices.keys)
+    if !whole.isEmpty { sliceFamilies = ExportReader.families(view, configuration.cluster) }
     for name in whole { dirty.formUnion(view.slices[name]?.services.map(\.service) ?? []) }
     dirty.formUnion(
       entries.filter { entry in
@@ -197,7 +210,8 @@ public struct ServicePlanner: Sendable {
   public mutating func readExports(_ objects: ClusterObjects) -> Exports {
     let reader = ExportReader(
       objects, index, slices: namespaces, consent: configuration.consent,
-      optedOut: optedOut, only: dirty)
+      optedOut: optedOut, families: sliceFamilies, only: dirty)
+    throughPods = throughPods.subtracting(dirty).union(reader.throughPods)
     for service in dirty { entries[service, default: Entry()].finding = nil }
     for service in dirty { entries[service]?.local = nil }
     for finding in reader.findings {

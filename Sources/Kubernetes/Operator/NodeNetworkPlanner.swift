@@ -24,9 +24,21 @@ public struct NodeNetworkPlanner: Sendable {
     var block: IPPrefix
     var network: UInt32
     var namespaces: [String]
-    var gateways: [JSON]
+    /// Ascending by replica: in the slice, and where the Pod is.
+    var gateways: [Gateway]
     var addresses: [String: IPAddress] = [:]
     var chunks: [String: IPPrefix] = [:]
+  }
+
+  private struct Gateway: Hashable, Sendable {
+    var address: IPAddress
+    var underlays: [IPAddress]
+  }
+
+  /// Pods of one node that want to enter a slice: with an address of its family, and without.
+  private struct Count: Hashable, Sendable {
+    var with = 0
+    var without = 0
   }
 
   private struct Placed: Hashable, Sendable {
@@ -40,9 +52,16 @@ public struct NodeNetworkPlanner: Sendable {
     var ports: [JSON]
   }
 
+  /// What holds now and people should know.
+  public private(set) var statements: Set<EventRecorder.Statement> = []
+
   private let cluster: String
   private var pods: NodePods
   private var underlays: [String: IPAddress] = [:]
+  /// All addresses of nodes.
+  private var hosts: [String: [IPAddress]] = [:]
+  /// By node and slice.
+  private var counts: [String: [String: Count]] = [:]
   private var common: [Common] = []
   private var endpoints: [ServiceName: [Placed]] = [:]
   private var servicesByNode: [String: Set<ServiceName>] = [:]
@@ -80,6 +99,10 @@ public struct NodeNetworkPlanner: Sendable {
     if isWhole || isLaidOut { dirty.formUnion(underlays.keys) }
     place(isWhole ? nil : services.planned, services, allocators)
     for node in dirty { renew(node, objects) }
+    // What is told is told about the slice's object, which may appear later.
+    if !dirty.isEmpty || changed?.contains(where: { $0.type == .slices }) == true {
+      statements = findings(objects)
+    }
     dirty = []
     isStale = false
     return actions.sorted { $0.key < $1.key }.flatMap(\.value)
@@ -87,7 +110,29 @@ public struct NodeNetworkPlanner: Sendable {
 
   private mutating func forget() {
     pods = NodePods(namespace: pods.namespace)
-    (endpoints, servicesByNode, actions) = ([:], [:], [:])
+    (endpoints, servicesByNode, actions, counts) = ([:], [:], [:], [:])
+  }
+
+  /// Slices that nobody here can enter, since no Pod has an address of their family.
+  private func findings(_ objects: ClusterObjects) -> Set<EventRecorder.Statement> {
+    var sums: [String: Count] = [:]
+    for (slice, count) in counts.values.flatMap({ $0 }) {
+      sums[slice, default: Count()].with += count.with
+      sums[slice, default: Count()].without += count.without
+    }
+    var out: Set<EventRecorder.Statement> = []
+    for slice in common {
+      guard let sum = sums[slice.name], sum.with == 0, sum.without > 0,
+        let object = objects[ObjectID(.slices, ObjectKey(name: slice.name))]
+      else { continue }
+      let family = slice.cidr.network.family == .v4 ? "IPv4" : "IPv6"
+      out.insert(
+        EventRecorder.Statement(
+          object, .slices, isWarning: true, reason: "IPFamilyNotSupported",
+          note: "the slice has addresses of \(family), and none of the Pods of its namespaces in "
+            + "this cluster has one: they cannot enter it"))
+    }
+    return out
   }
 
   // MARK: What is there
@@ -103,12 +148,9 @@ public struct NodeNetworkPlanner: Sendable {
     }
   }
 
-  /// A node's own address, IPv4 where it has one: VXLAN packets go between these.
-  private static func underlay(_ node: KubernetesObject) -> IPAddress? {
-    let addresses = (node.status["addresses"]?.array ?? [])
-      .filter { $0["type"]?.string == "InternalIP" }
+  private static func addresses(of node: KubernetesObject) -> [IPAddress] {
+    (node.status["addresses"]?.array ?? []).filter { $0["type"]?.string == "InternalIP" }
       .compactMap { $0["address"]?.string.flatMap { IPAddress($0) } }
-    return addresses.first { $0.family == .v4 } ?? addresses.first
   }
 
   // MARK: What is the same on all nodes
@@ -129,15 +171,16 @@ public struct NodeNetworkPlanner: Sendable {
       } ?? true
     guard isConcerned else { return false }
     let old = (common, underlays, namespaces)
+    let oldHosts = hosts
     namespaces = services.namespaces
-    underlays = objects.all(.nodes).reduce(into: [:]) { out, node in
-      if let address = Self.underlay(node) { out[node.name] = address }
-    }
+    hosts = objects.all(.nodes).reduce(into: [:]) { $0[$1.name] = Self.addresses(of: $1) }
+    // VXLAN packets go between these: IPv4 where a node has it.
+    underlays = hosts.compactMapValues { all in all.first { $0.family == .v4 } ?? all.first }
     common = slices(view)
     for index in common.indices {
       allot(&common[index], objects, &allocators)
     }
-    return old != (common, underlays, namespaces)
+    return old != (common, underlays, namespaces) || oldHosts != hosts
   }
 
   private func slices(_ view: ClustersetView) -> [Common] {
@@ -157,18 +200,18 @@ public struct NodeNetworkPlanner: Sendable {
     }
   }
 
-  /// Ascending by replica; each replica's Pod once.
-  private func gateways(of slice: String, in block: IPPrefix) -> [JSON] {
-    var found: [Int: IPAddress] = [:]
+  /// Each replica's Pod once.
+  private func gateways(of slice: String, in block: IPPrefix) -> [Gateway] {
+    var found: [Int: [IPAddress]] = [:]
     for (_, pod) in pods.gateways.sorted(by: { $0.key < $1.key }) {
       guard let gateway = pod.gateway, gateway.slice.isEmpty || gateway.slice == slice,
-        let address = pod.addresses.first(where: { $0.family == .v4 }) ?? pod.addresses.first
+        !pod.addresses.isEmpty
       else { continue }
-      if found[gateway.replica] == nil { found[gateway.replica] = address }
+      if found[gateway.replica] == nil { found[gateway.replica] = pod.addresses }
     }
-    return found.sorted { $0.key < $1.key }.compactMap { replica, underlay in
+    return found.sorted { $0.key < $1.key }.compactMap { replica, underlays in
       AddressAllocator.gateway(replica, in: block).map {
-        ["address": .string("\($0)"), "underlay": .string("\(underlay)")]
+        Gateway(address: $0, underlays: underlays)
       }
     }
   }
@@ -254,15 +297,20 @@ public struct NodeNetworkPlanner: Sendable {
 
   private mutating func renew(_ node: String, _ objects: ClusterObjects) {
     let id = ObjectID(.nodeNetworks, ObjectKey(name: node))
+    counts[node] = nil
     guard let underlay = underlays[node] else {
       // Also where somebody made it: what is no node has no network.
       actions[node] = ObjectDiffer.actions([], observed: objects, made: [id], mayDelete: true)
       if actions[node]?.isEmpty == true { actions[node] = nil }
       return
     }
+    var slices: [JSON] = []
+    for slice in common {
+      if let slice = json(slice, on: node, underlay) { slices.append(slice) }
+    }
     let spec: JSON = [
       "underlay": .string("\(underlay)"),
-      "slices": .array(common.compactMap { json($0, on: node, underlay) }),
+      "slices": .array(slices),
     ]
     let desired = DesiredObject(
       .nodeNetworks, id.key, ["spec": spec], owner: ObjectID(.nodes, id.key))
@@ -270,16 +318,29 @@ public struct NodeNetworkPlanner: Sendable {
     actions[node] = found.isEmpty ? nil : found
   }
 
-  private func json(_ slice: Common, on node: String, _ underlay: IPAddress) -> JSON? {
+  private mutating func json(
+    _ slice: Common, on node: String, _ underlay: IPAddress
+  ) -> JSON? {
     guard let address = slice.addresses[node] else { return nil }
     var sources: Set<IPAddress> = []
+    var count = Count()
     var optedOut: [String] = []
     for (key, pod) in pods.pods(on: node) where namespaces[key.namespace] == slice.name {
       if pod.isOptedOut {
         optedOut.append("\(key)")
       } else if pod.usesHostNetwork || slice.overlay == .service {
         // What has a link of its own needs no translation.
-        sources.formUnion(pod.addresses.filter { $0.family == slice.cidr.network.family })
+        let all = pod.addresses + (pod.usesHostNetwork ? hosts[node] ?? [] : [])
+        let own = all.filter { $0.family == slice.cidr.network.family }
+        if own.isEmpty { count.without += all.isEmpty ? 0 : 1 } else { count.with += 1 }
+        sources.formUnion(own)
+      }
+    }
+    counts[node, default: [:]][slice.name] = count
+    // Of the underlay's family: a packet of VXLAN goes from one to the other.
+    let gateways = slice.gateways.compactMap { gateway -> JSON? in
+      gateway.underlays.first { $0.family == underlay.family }.map {
+        ["address": .string("\(gateway.address)"), "underlay": .string("\($0)")]
       }
     }
     let here = (servicesByNode[node] ?? []).flatMap { endpoints[$0] ?? [] }
@@ -291,7 +352,7 @@ public struct NodeNetworkPlanner: Sendable {
       "network": .integer(Int64(slice.network)), "tunnelMTU": .integer(Self.tunnelMTU),
       "nodeAddress": .string("\(address)"),
       "chunk": slice.chunks[node].map { .string("\($0)") },
-      "gateways": .array(slice.gateways),
+      "gateways": .array(gateways),
       "namespaces": isPod ? .array(slice.namespaces.map { .string($0) }) : nil,
       "optedOut": isPod && !optedOut.isEmpty ? .array(optedOut.map { .string($0) }) : nil,
       "sources": .array(sources.sorted().map { .string("\($0)") }),

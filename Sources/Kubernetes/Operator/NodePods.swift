@@ -72,12 +72,17 @@ struct NodePods: Sendable {
     guard let node = object.spec["nodeName"]?.string, !node.isEmpty,
       !["Succeeded", "Failed"].contains(object.status["phase"]?.string)
     else { return nil }
-    let listed = (object.status["podIPs"]?.array ?? []).compactMap { $0["ip"]?.string }
-    let texts = listed.isEmpty ? [object.status["podIP"]?.string].compactMap { $0 } : listed
     return Pod(
-      node: node, addresses: Set(texts.compactMap { IPAddress($0) }).sorted(),
+      node: node, addresses: Self.addresses(of: object),
       usesHostNetwork: object.spec["hostNetwork"]?.bool ?? false,
       isOptedOut: object.isOptedOut, gateway: gateway(object))
+  }
+
+  /// Of both families, ascending; of each there is one at most.
+  static func addresses(of pod: KubernetesObject) -> [IPAddress] {
+    let listed = (pod.status["podIPs"]?.array ?? []).compactMap { $0["ip"]?.string }
+    let texts = listed.isEmpty ? [pod.status["podIP"]?.string].compactMap { $0 } : listed
+    return Set(texts.compactMap { IPAddress($0) }).sorted()
   }
 
   /// Nobody but whoever may make Pods beside the peers makes gateways.

@@ -203,6 +203,7 @@ actor KubernetesPlanner {
       if statements != told { untold["gateways"] = statements }
       told = statements
     }
+    untold["nodes"] = nodes.statements
     guard input.role != .waits else { return [] }
     defer { untold = [:] }
     let requests = untold.sorted { $0.key < $1.key }.flatMap { subject, statements in
