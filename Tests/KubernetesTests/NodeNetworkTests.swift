@@ -104,21 +104,33 @@ import Testing
 
   /// The clusters of `Tests/EndToEnd/test_nodes.py`: its agents are fed with what is planned here.
   /// With `STARLING_WRITE_VECTORS` the files are written instead.
-  @Test(arguments: ["a", "b"]) func theLabsNodesAreFedByTheOperator(_ cluster: String) throws {
-    var world = try NodeWorld(cluster)
-    for number in 0..<2 { world.node("node\(number)", "192.0.2.\(11 + number)") }
-    world.gateway(0, "192.0.2.2")
+  @Test(arguments: ["a", "b"], [IPAddress.Family.v4, .v6])
+  func theLabsNodesAreFedByTheOperator(_ cluster: String, _ family: IPAddress.Family) throws {
+    let slice = family == .v4 ? "bench" : "bench6"
+    var world = try NodeWorld(
+      cluster, slice: slice, cidr: family == .v4 ? "10.11.0.0/16" : "fd11:11::/48")
+    // For a slice of IPv6 Pods have both families; Services stay with the first.
+    func pod(_ name: String, _ node: Int, _ number: Int, in namespace: String = "shop") {
+      var addresses = ["10.100.\(node).\(number)"]
+      if family == .v6 { addresses.append("fd64:0:0:\(node)::\(number)") }
+      world.pod(name, addresses: addresses, on: "node\(node)", in: namespace)
+    }
+    func export(_ name: String, _ node: Int, _ number: Int) {
+      pod(name, node, number)
+      world.export(name, "10.100.\(node).\(number)", on: "node\(node)", pod: name)
+    }
+    for number in 0..<2 {
+      world.node("node\(number)", "2001:db8::\(11 + number)", "192.0.2.\(11 + number)")
+    }
+    world.gateway(0, "2001:db8::2", "192.0.2.2")
     if cluster == "a" {
       world.gateway(1, "192.0.2.3")
-      world.pod("client", "10.100.0.2", on: "node0")
-      world.pod("outsider", "10.100.0.3", on: "node0", in: "other")
-      world.pod("same", "10.100.0.4", on: "node0")
-      world.export("same", "10.100.0.4", on: "node0")
-      world.pod("neighbour", "10.100.1.2", on: "node1")
-      world.export("neighbour", "10.100.1.2", on: "node1")
+      pod("client", 0, 2)
+      pod("outsider", 0, 3, in: "other")
+      export("same", 0, 4)
+      export("neighbour", 1, 2)
     } else {
-      world.pod("web", "10.100.0.2", on: "node0")
-      world.export("web", "10.100.0.2", on: "node0")
+      export("web", 0, 2)
     }
     try world.settle()
     let list = JSON.object([
@@ -128,7 +140,7 @@ import Testing
         })
     ])
     let file = URL(filePath: #filePath).resolvingSymlinksInPath().deletingLastPathComponent()
-      .deletingLastPathComponent().appending(path: "EndToEnd/operator/\(cluster).json")
+      .deletingLastPathComponent().appending(path: "EndToEnd/operator/\(cluster)-\(slice).json")
     if ProcessInfo.processInfo.environment["STARLING_WRITE_VECTORS"] != nil {
       try FileManager.default.createDirectory(
         at: file.deletingLastPathComponent(), withIntermediateDirectories: true)

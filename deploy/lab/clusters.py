@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.parse
 
 from . import dns, namespaces
 
@@ -237,11 +238,10 @@ class Cluster:
 
 
 def _fetch(url, timeout):
-    address, _, path = url.removeprefix("http://").partition("/")
-    host, _, port = address.partition(":")
-    connection = http.client.HTTPConnection(host, int(port or 80), timeout=timeout)
+    parts = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port or 80, timeout=timeout)
     try:
-        connection.request("GET", "/" + path)
+        connection.request("GET", parts.path or "/")
         answer = connection.getresponse()
         return answer.status, answer.read().decode(errors="replace")
     finally:
