@@ -88,13 +88,13 @@ def lag(lab, everyone, options, say):
 
 
 def cut(lab, everyone, options, say):
-    """A cluster that nobody reaches leaves the answers and comes back; a paused one does as well."""
+    """A cluster that nobody reaches leaves the answers and comes back, again and again."""
     near, far = everyone[0], everyone[-1]
     far.service("cut", [pod(0)], headless=True)
     far.export_service("cut")
     clusters.eventually(lambda: answers(near, "cut"), 30, "the exported name")
     out = {"cut_to_gone_ms": [], "healed_to_back_ms": []}
-    # Again and again, soon after it came back: a member that flaps.
+    # Soon after it came back it goes again: a member that flaps.
     for _ in range(4):
         lab.cut(far)
         out["cut_to_gone_ms"].append(

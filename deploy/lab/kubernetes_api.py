@@ -16,6 +16,7 @@ KINDS = {
     "Namespace": ("api/v1", "namespaces"),
     "Service": ("api/v1", "services"),
     "ConfigMap": ("api/v1", "configmaps"),
+    "Secret": ("api/v1", "secrets"),
     "EndpointSlice": ("apis/discovery.k8s.io/v1", "endpointslices"),
     "ServiceExport": ("apis/multicluster.x-k8s.io/v1beta1", "serviceexports"),
     "ServiceImport": ("apis/multicluster.x-k8s.io/v1beta1", "serviceimports"),

@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import re
-import signal
 import socket
 import subprocess
 import threading
@@ -94,13 +93,14 @@ class KubernetesCluster(clusters.Cluster):
     def __init__(self, lab, name, index, kubeconfig, of=None):
         super().__init__(lab, name if of is None else f"{name}-{index}", index)
         self.name = name
-        self.address = f"127.20.0.{index + 1}"
+        self.address, self.gossip_port = f"127.20.0.{index + 1}", 7946
         self.config = of.config if of else Kubeconfig(kubeconfig)
         self.proxy = of.proxy if of else (
             Proxy(self.config.host, self.config.port) if lab.proxied else None)
-        self.kubeconfig = pathlib.Path(kubeconfig)
-        if self.proxy:
-            self.kubeconfig = self.config.through(self.directory / "kubeconfig", self.proxy.port)
+        self.kubeconfig = self.config.through(
+            self.directory / "kubeconfig", self.proxy.port if self.proxy else self.config.port)
+        # Peers need no rights here; a user of its own makes a peer's packets known (`KubernetesLab.cut`).
+        self.user = 20_000 + index
         self.kube = API(self.config)
         self.dns_port = 5353
         # Where the cluster's Pods would ask.
@@ -120,6 +120,16 @@ class KubernetesCluster(clusters.Cluster):
         }
         return out
 
+    def start(self, token=None):
+        run_as = (
+            'chown -R "$1" "$2" && user=$1 && shift 2 && '
+            'exec setpriv --reuid="$user" --clear-groups "$@"')
+        # By its host's name a peer finds who it is.
+        self.lab.wrapper = [
+            "sh", "-c", run_as, "sh", str(self.user), str(self.directory), "env",
+            f"HOSTNAME=peer-{self.index}"]
+        super().start(token)
+
     def prepare(self):
         """What an administrator of the cluster sets up before the peer starts, and nothing older."""
         for namespace, labels in (
@@ -129,6 +139,7 @@ class KubernetesCluster(clusters.Cluster):
                 lambda name=namespace: self.kube.get("Namespace", "", name) is None, 120,
                 f"{namespace} of an earlier run is gone", interval=0.2)
             self.kube.apply("Namespace", "", namespace, labels=labels)
+        self.kube.apply("Secret", "starling-system", "starling-identity")
         if self.lab.coredns:
             self.kube.apply("ConfigMap", "kube-system", "coredns", data={"Corefile": COREFILE})
             self.kube.apply(
@@ -204,6 +215,7 @@ class KubernetesLab(clusters.Lab):
         self.coredns = coredns and pathlib.Path(coredns).resolve()
         self.proxied = proxied
         self.cuts = f"starling_lab_{os.getpid()}"
+        self.directory.chmod(0o711)
 
     def close(self):
         self.heal()
@@ -243,7 +255,6 @@ class KubernetesLab(clusters.Lab):
         """A second peer of a cluster, admitted by a token of its own."""
         index = len(self.kubeconfigs) + sum(1 for _ in self.processes)
         made = KubernetesCluster(self, cluster.name, index, cluster.kubeconfig, of=cluster)
-        made.kubeconfig = cluster.kubeconfig
         token = self.cli(
             "token", "create", "--cluster", cluster.name, "--seed",
             f"{cluster.address}:{cluster.gossip_port}", "--peer",
@@ -252,17 +263,24 @@ class KubernetesLab(clusters.Lab):
         made.wait_joined()
         return made
 
-    # Cuts on loopback: every peer has an address of its own.
+    # Cuts on loopback: every peer has an address and a user of its own.
 
     def cut(self, cluster):
         """Nothing passes between this peer and any other; its API server stays."""
-        peers = "127.20.0.0/24"
+        port = cluster.gossip_port
+        # Dropped where they arrive: a sender that is told of a drop is not one that is cut off.
         rules = f"""table ip {self.cuts} {{
           chain out {{
             type filter hook output priority 0;
-            ip saddr {cluster.address} ip daddr {cluster.address} accept
-            ip saddr {cluster.address} ip daddr {peers} drop
-            ip saddr {peers} ip daddr {cluster.address} drop
+            meta skuid {cluster.user} tcp dport {port} meta mark set {cluster.user}
+          }}
+          chain in {{
+            type filter hook input priority 0;
+            meta mark {cluster.user} drop
+            ip saddr {cluster.address} udp sport {port} drop
+            ip daddr {cluster.address} udp dport {port} drop
+            ip saddr {cluster.address} tcp sport {port} drop
+            ip daddr {cluster.address} tcp dport {port} drop
           }}
         }}"""
         subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
@@ -270,9 +288,3 @@ class KubernetesLab(clusters.Lab):
     def heal(self):
         subprocess.run(
             ["nft", "delete", "table", "ip", self.cuts], check=False, stderr=subprocess.DEVNULL)
-
-    def pause(self, cluster):
-        cluster.process.send_signal(signal.SIGSTOP)
-
-    def resume(self, cluster):
-        cluster.process.send_signal(signal.SIGCONT)

@@ -1,4 +1,4 @@
-public import Base
+internal import Base
 internal import Foundation
 
 /// What a gateway's own cluster exports, as one JSON file beside its plan: the traffic of these addresses
