@@ -50,7 +50,7 @@ extension Peer {
     state.ownGrant(of: configuration.signer.publicKey, for: configuration.cluster)
   }
 
-  /// Below the bound of 256: exports of 100 endpoints must fit into 64 KiB too.
+  /// Below the bound of 256: shards of 100 endpoints must fit into 64 KiB too.
   static let writesPerChangeset = 16
 
   private func mayWrite(_ scope: Scope) -> Bool {

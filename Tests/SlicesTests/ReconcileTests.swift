@@ -67,7 +67,7 @@ import Testing
     try world.apply(slice(members: [member("a")]))
     var allocators: [String: AddressAllocator] = [:]
     var services = try local(250)
-    #expect(export(&world, services, &allocators).writes.count == 4)
+    #expect(export(&world, services, &allocators).writes.count == 1 + 16)
     #expect(world.view.slices["blue"]?.exports.first?.endpoints.count == 250)
     services.services[0].endpoints[120].ready = false
     #expect(export(&world, services, &allocators).writes.count == 1)
@@ -79,7 +79,7 @@ import Testing
     #expect(world.view.slices["blue"]?.exports.first?.endpoints.count == 250)
     for path in world.table.paths(withPrefix: "slice/blue/export/a/shop/db/", in: .slice("blue")) {
       let value = try #require(world.table.value(path, in: .slice("blue")))
-      #expect(try ExportShard(value).endpoints.count <= 100)
+      #expect(try ExportShard(value).endpoints.count <= ServiceExport.endpointsPerNewShard)
     }
   }
 

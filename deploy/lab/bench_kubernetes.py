@@ -120,6 +120,15 @@ def requests(cluster):
     return cluster.metric("starling_kubernetes_requests_total")
 
 
+def quiet(everyone):
+    """Waits until what there was to write is written: less than a request a second, five seconds long."""
+    def is_quiet():
+        before = [requests(c) for c in everyone]
+        time.sleep(5)
+        return all(requests(c) - b < 5 for c, b in zip(everyone, before))
+    clusters.eventually(is_quiet, 600, "the operators have nothing more to write")
+
+
 def imported(cluster, name):
     """Addresses in the slices that were made of an import."""
     found = cluster.kube.list(
@@ -200,7 +209,7 @@ def scale(lab, everyone, options, say):
            "requests_per_export": [
                round((requests(c) - b) / options.exports, 2) for c, b in zip(everyone, before)]}
     say(f"scale: {out}")
-    time.sleep(20)
+    quiet(everyone)
     asked, began = [requests(c) for c in everyone], time.monotonic()
     time.sleep(60)
     minutes = (time.monotonic() - began) / 60

@@ -93,7 +93,7 @@ class KubernetesCluster(clusters.Cluster):
     def __init__(self, lab, name, index, kubeconfig, of=None):
         super().__init__(lab, name if of is None else f"{name}-{index}", index)
         self.name = name
-        self.address, self.gossip_port = f"127.20.0.{index + 1}", 7946
+        self.address, self.gossip_port = f"127.20.{os.getpid() % 250}.{index + 1}", 7946
         self.config = of.config if of else Kubeconfig(kubeconfig)
         self.proxy = of.proxy if of else (
             Proxy(self.config.host, self.config.port) if lab.proxied else None)

@@ -340,6 +340,9 @@ public struct ImportPlanner: Sendable {
     }
   }
 
+  /// As the cluster's own controller has it by default.
+  private static let endpointsPerSlice = 100
+
   private struct Part {
     var key: ObjectKey
     var family: IPAddress.Family
@@ -377,7 +380,7 @@ public struct ImportPlanner: Sendable {
       }
       var index = 0
       for endpoint in homeless {
-        while parts[index]?.count ?? 0 >= ServiceExport.endpointsPerShard { index += 1 }
+        while parts[index]?.count ?? 0 >= Self.endpointsPerSlice { index += 1 }
         parts[index, default: []].append(endpoint)
       }
       if parts.isEmpty { parts[0] = [] }

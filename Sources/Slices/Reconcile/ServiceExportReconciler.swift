@@ -229,7 +229,7 @@ private struct ExportWriter<Source: RegisterSource> {
     }
     var shard = 0
     for endpoint in homeless {
-      while shards[shard]?.count ?? 0 >= ServiceExport.endpointsPerShard { shard += 1 }
+      while shards[shard]?.count ?? 0 >= ServiceExport.endpointsPerNewShard { shard += 1 }
       shards[shard, default: []].append(endpoint)
     }
     for (shard, endpoints) in shards.sorted(by: { $0.key < $1.key }) {
