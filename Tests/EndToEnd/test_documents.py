@@ -31,6 +31,19 @@ class Documents(unittest.TestCase):
             with self.subTest(metric=name):
                 self.assertIn(name, described)
 
+    def test_manifests_name_the_images_of_this_release(self):
+        source = (ROOT / "Sources/Runtime/Telemetry/StarlingVersion.swift").read_text()
+        release = re.search(r'current = "([^"]+)"', source)[1]
+        folder = ROOT / "deploy" / "kubernetes"
+        tags = re.findall(r"newTag: ([^}\s]+)", (folder / "kustomization.yaml").read_text())
+        self.assertEqual(tags, [release] * 2)
+
+    def test_one_command_applies_every_manifest(self):
+        folder = ROOT / "deploy" / "kubernetes"
+        resources = re.findall(r"^  - (\S+\.yaml)$", (folder / "kustomization.yaml").read_text(), re.M)
+        manifests = {str(path.relative_to(folder)) for path in folder.rglob("*.yaml")}
+        self.assertEqual(set(resources), manifests - {"kustomization.yaml"})
+
 
 if __name__ == "__main__":
     unittest.main()
