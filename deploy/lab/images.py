@@ -33,7 +33,8 @@ NOT_OURS = [
     "etc/debconf.conf", "etc/machine-id", "var/cache", "var/lib/apt", "var/lib/dpkg", "var/log",
 ]
 # In the image of nodes, beside ip and nft. The shell is not busybox's, whose own ip would come before ip.
-TOOLS = "cat cp cut date df echo env grep head kill ls mkdir mv ping ps pwd rm sleep sort tail test wc"
+TOOLS = "cat cp cut date df echo env grep head kill ls mkdir mv ping ps pwd rm sed sleep sort tail "
+TOOLS += "test tr wc"
 
 
 class Failure(Exception):
@@ -63,11 +64,14 @@ IMAGES = [
          ["starling-node-feed", "--help"]]),
     Image(
         "starling-node", "The node agent and the CNI plugin",
-        ["busybox-static", "dash", "iproute2", "nftables", "tar"],
+        ["busybox-static", "dash", "iproute2", "netbase", "nftables", "tar"],
         ["busybox", "dash", "ip", "bridge", "nft", "tar"],
         ["starling-node", "starling-cni"], 0,
-        [["starling-node", "--help"], ["starling-cni"], ["sh", "-ec", "cp /etc/passwd /tmp/a && "
-          "mv -f /tmp/a /tmp/b && rm /tmp/b && ip -V && nft --version"]]),
+        [["starling-node", "--help"], ["starling-cni"],
+         ["sh", "-ec", "cp /etc/passwd /tmp/a && mv -f /tmp/a /tmp/b && rm /tmp/b"],
+         ["ip", "-V"], ["nft", "--version"],
+         # nft knows protocols by name from there alone.
+         ["grep", "-q", "^ipv6-icmp", "/etc/protocols"]]),
 ]
 
 
