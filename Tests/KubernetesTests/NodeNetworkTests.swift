@@ -80,7 +80,7 @@ import Testing
     try world.settle()
     let slice = world.slice(on: "node0")
     #expect(slice["namespaces"] == ["shop"] && slice["optedOut"] == ["shop/debug"])
-    #expect(world.texts("sources", on: "node0") == ["192.0.2.11"])
+    #expect(world.texts("sources", on: "node0") == ["10.100.0.2", "192.0.2.11"])
     let chunks = try ["node0", "node1"].map { node in
       try #require(world.slice(on: node)["chunk"]?.string.flatMap { IPPrefix($0) })
     }

@@ -328,12 +328,13 @@ public struct NodeNetworkPlanner: Sendable {
     for (key, pod) in pods.pods(on: node) where namespaces[key.namespace] == slice.name {
       if pod.isOptedOut {
         optedOut.append("\(key)")
-      } else if pod.usesHostNetwork || slice.overlay == .service {
-        // What has a link of its own needs no translation.
+      } else {
+        // Also what has a link of its own: the ClusterIP of an import leads over the node.
         let all = pod.addresses + (pod.usesHostNetwork ? hosts[node] ?? [] : [])
         let own = all.filter { $0.family == slice.cidr.network.family }
-        if own.isEmpty { count.without += all.isEmpty ? 0 : 1 } else { count.with += 1 }
         sources.formUnion(own)
+        guard pod.usesHostNetwork || slice.overlay == .service else { continue }
+        if own.isEmpty { count.without += all.isEmpty ? 0 : 1 } else { count.with += 1 }
       }
     }
     counts[node, default: [:]][slice.name] = count
