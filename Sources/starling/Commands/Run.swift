@@ -94,19 +94,22 @@ struct ContextCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Remember the clusters' CAs, so that peers can be reached by https://.",
       discussion: """
-        Each cluster has a CA of its own, which stands in its signed record. They are read from a peer \
-        that is trusted already (its Unix socket, or https:// with --ca), their signatures are verified \
-        here, and they are written beside the context file. Do it again when clusters were added.
+        Each cluster has a CA of its own, which stands in its signed record. They are read from a peer, \
+        all signatures are verified here from the genesis down, and they are written beside the context \
+        file. Where `starling init` left the genesis that needs no trust in who answers: the first \
+        contact by https:// too. Without it a peer is needed that is trusted already (its Unix socket, or \
+        https:// with --ca). Do it again when clusters were added.
 
         Example:
           starling context pin --peer unix:///var/lib/starling/api.sock
+          starling context pin --peer https://eu-1.example.org:7443
         """)
 
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
       let session = try common.session()
-      try await session.withPeer { client in
+      try await session.withPeer(judgesAll: true) { client in
         let clusters = try await session.pinAuthorities(client)
         session.note("pinned the CAs of: \(clusters.joined(separator: ", "))")
       }

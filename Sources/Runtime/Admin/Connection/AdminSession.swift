@@ -114,19 +114,26 @@ public final class AdminSession: Sendable {
 
   /// Opens a client to the peer for the time of `body`. Requests over the network are signed, so the key
   /// is unlocked first; the Unix socket needs none.
+  ///
+  /// - Parameter judgesAll: `body` takes nothing on the peer's word but judges it from the genesis down.
+  ///   With a genesis at hand that needs no CA yet.
   public func withPeer<T: Sendable>(
-    _ body: (PeerClient) async throws -> T
+    judgesAll: Bool = false, _ body: (PeerClient) async throws -> T
   ) async throws -> T {
     let address = try peerAddress()
     var signer: Signer?
     var authorities: String?
+    var isVerified = true
     if case .network = address {
       signer = try signingKey().signer
       if let path = options.ca ?? setting("STARLING_CA") ?? context.ca {
         authorities = try TextFile.read(path)
+      } else if judgesAll, try genesis() != nil {
+        isVerified = false
       }
     }
     return try await PeerClient.with(
-      address, authorities: authorities, signer: signer, timeout: options.timeout, body)
+      address, authorities: authorities, isVerified: isVerified, signer: signer,
+      timeout: options.timeout, body)
   }
 }

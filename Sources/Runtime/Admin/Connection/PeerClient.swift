@@ -25,10 +25,11 @@ public struct PeerClient: Sendable {
   ///
   /// - Parameters:
   ///   - authorities: PEM; needed for `https://`.
+  ///   - isVerified: `false`: whoever answers may do so, since nothing is taken on his word.
   ///   - signer: signs requests over TLS.
   public static func with<T: Sendable>(
-    _ address: PeerAddress, authorities: String?, signer: Signer?, timeout: Duration = .seconds(10),
-    _ body: (PeerClient) async throws -> T
+    _ address: PeerAddress, authorities: String?, isVerified: Bool = true, signer: Signer?,
+    timeout: Duration = .seconds(10), _ body: (PeerClient) async throws -> T
   ) async throws -> T {
     var configuration = HTTPClient.Configuration()
     configuration.redirectConfiguration = .disallow
@@ -37,7 +38,8 @@ public struct PeerClient: Sendable {
     // An answer now is worth more than one after a minute of trying.
     configuration.connectionPool.retryConnectionEstablishment = false
     if case .network = address {
-      configuration.tlsConfiguration = try tls(authorities, for: address)
+      configuration.tlsConfiguration =
+        isVerified ? try tls(authorities, for: address) : unverified
     }
     let http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     let client = PeerClient(address: address, http: http, signer: signer, timeout: timeout)
@@ -51,6 +53,13 @@ public struct PeerClient: Sendable {
     }
   }
 
+  private static var unverified: TLSConfiguration {
+    var configuration = TLSConfiguration.makeClientConfiguration()
+    configuration.minimumTLSVersion = .tlsv13
+    configuration.certificateVerification = .none
+    return configuration
+  }
+
   private static func tls(
     _ authorities: String?, for address: PeerAddress
   ) throws(AdminError) -> TLSConfiguration {
@@ -58,10 +67,9 @@ public struct PeerClient: Sendable {
       throw AdminError(
         .usage, "\(address): there is no CA to check this peer's certificate against",
         fix: "Give --ca FILE, or write the clusters' CAs into the context: "
-          + "`starling context pin` while a peer's Unix socket can be reached.")
+          + "`starling context pin`, by the genesis or a peer's Unix socket.")
     }
-    var configuration = TLSConfiguration.makeClientConfiguration()
-    configuration.minimumTLSVersion = .tlsv13
+    var configuration = unverified
     configuration.certificateVerification = .noHostnameVerification
     do {
       configuration.trustRoots = .certificates(
