@@ -10,6 +10,7 @@ struct NodeOptions {
   /// Where the runtime looks for configuration lists; empty: the plugin is not put into any.
   var cniFolder = ""
   var removes = false
+  var asksForHelp = false
 
   static let usage = """
     usage: starling-node [--document FILE] [--state FOLDER] [--socket FILE] [--netns NAME]
@@ -26,6 +27,10 @@ struct NodeOptions {
     while let flag = rest.popFirst() {
       if flag == "--remove" {
         removes = true
+        continue
+      }
+      if flag == "--help" || flag == "-h" {
+        asksForHelp = true
         continue
       }
       guard let value = rest.popFirst(), !value.isEmpty else {

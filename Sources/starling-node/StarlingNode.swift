@@ -6,8 +6,12 @@ import NodeHost
   static func main() {
     signal(SIGPIPE, SIG_IGN)
     do {
-      var agent = NodeAgent(try NodeOptions(Array(CommandLine.arguments.dropFirst())))
-      if CommandLine.arguments.contains("--remove") { try agent.remove() } else { try agent.run() }
+      let options = try NodeOptions(Array(CommandLine.arguments.dropFirst()))
+      if options.asksForHelp {
+        return try Files.write(Array("\(NodeOptions.usage)\n".utf8), to: STDOUT_FILENO, "stdout")
+      }
+      var agent = NodeAgent(options)
+      if options.removes { try agent.remove() } else { try agent.run() }
     } catch let problem as NodeOptions.Problem {
       say("\(problem.text)\n\(NodeOptions.usage)")
       // EX_USAGE of sysexits(3).

@@ -1,5 +1,4 @@
 public import Base
-public import Replication
 
 /// Keeps a cluster's record (`cluster/<c>/info`) so that all of its peers are in it: where each is, and
 /// which CA vouches for it. Each peer puts itself in and leaves the others as they are, so peers that write

@@ -12,7 +12,7 @@ import Testing
   @Test func gatewaysComeAndGoWithTheSlice() async throws {
     try await GatewayClusters.with { world in
       let lab = world.lab
-      #expect(try await eventually(within: .seconds(30)) { try await world.isSettled() })
+      #expect(try await eventually { try await world.isSettled() })
       let first = try #require(try await world.plan(0, 0))
       #expect(first.cluster == "c0" && first.replica == "0" && first.plan.slices.count == 1)
       // Each is told where the other cluster's nodes are open, and what key is there.
@@ -49,7 +49,7 @@ import Testing
   @Test func whatGatewaysSayDecidesWhatIsReachable() async throws {
     try await GatewayClusters.with { world in
       let (lab, kubelets) = (world.lab, world.kubelets)
-      #expect(try await eventually(within: .seconds(30)) { try await world.isSettled() })
+      #expect(try await eventually { try await world.isSettled() })
       let platform = try #require(lab.clusters[0].host.current?.platform)
       #expect(platform.reachableClusters?["blue"] == ["c1"])
       func say(_ state: TunnelReport.State, _ replica: Int) async throws {
@@ -185,7 +185,7 @@ import Testing
     let wires = try #require(GatewayWires())
     try await GatewayClusters.with(kubeconfigs: kubeconfigs, wires: wires) { world in
       let (lab, kubelets) = (world.lab, world.kubelets)
-      #expect(try await eventually(within: .seconds(30)) { try await world.isSettled() })
+      #expect(try await eventually { try await world.isSettled() })
       let (here, there) = (await kubelets[0].pods, await kubelets[1].pods)
       let (own, far) = (
         try #require(try await world.plan(0, 0)), try #require(try await world.plan(1, 0))

@@ -38,7 +38,7 @@ import Testing
         try await wires.serve(
           "c1", port: port, in: web, log: lab.clusters[1].directory.file("web-\(port).log"))
       }
-      #expect(try await eventually(within: .seconds(30)) { try await world.isSettled() })
+      #expect(try await eventually { try await world.isSettled() })
 
       func address(of name: String) async throws -> String? {
         let full = "\(name).\(lab.namespace).svc.clusterset.local"
@@ -68,7 +68,9 @@ import Testing
       // The cluster that exports it counts what of it crosses.
       let exporters = await world.kubelets[1].pods.values
       let isCounted = await eventually {
-        exporters.contains { pod in
+        // What went by before the gateway was told of the service is not counted.
+        _ = await answers(target, from: client)
+        return exporters.contains { pod in
           let path = GatewayStatusFile.path(forPlan: "\(pod.folder)/plan.json")
           guard let text = FileManager.default.contents(atPath: path),
             let (status, _) = try? GatewayStatusFile.read(Array(text))
