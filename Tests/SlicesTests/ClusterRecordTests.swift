@@ -28,8 +28,9 @@ import Testing
       var record = Self.keep(nil, winner)
       for number: UInt8 in [2, 3, 1, 3, 2, 1] { record = Self.keep(record, number) }
       #expect(record.peers.map(\.key) == [1, 2, 3].map { Self.key($0) })
-      #expect(record.peers.map(\.certificateAuthority) == [[1], [2], [3]])
+      #expect((1...3).map { record.certificateAuthority(of: Self.key($0)) } == [[1], [2], [3]])
       #expect(record.certificateAuthority == [winner])
+      #expect(record.peers.filter(\.certificateAuthority.isEmpty).map(\.key) == [Self.key(winner)])
       #expect(try ClusterInfo(record.value) == record)
       for number: UInt8 in 1...3 {
         #expect(Self.keep(record, number) == record, "who has nothing to add writes nothing")
@@ -62,6 +63,12 @@ import Testing
       #expect(record == before)
     }
     #expect(record.version == "1")
+  }
+
+  @Test func aPeerByItselfWritesItsRecordOnce() {
+    let record = Self.keep(nil, 1)
+    #expect(record == Self.own(1))
+    #expect(Self.keep(record, 1) == record)
   }
 
   @Test func thereIsABound() {

@@ -297,11 +297,16 @@ public struct ImportPlanner: Sendable {
         MCS.sourceClusterLabel: export.cluster,
         ObjectNames.endpointSliceManager: ObjectNames.endpointSliceManagerName,
       ]
-      if let derived, selection.clusters.contains(export.cluster) {
-        labels[ObjectNames.serviceName] = derived
+      // A port that lost a conflict is none of the service's, whatever answers there.
+      let offered = export.ports.filter { port in
+        service.ports.contains {
+          $0.name == port.name && $0.port == port.port && $0.transport == port.transport
+        }
       }
+      let isSelected = selection.clusters.contains(export.cluster) && !offered.isEmpty
+      if let derived, isSelected { labels[ObjectNames.serviceName] = derived }
       let ports = JSON.array(
-        export.ports.map { port in
+        offered.map { port in
           .object([
             "name": port.name.isEmpty && isSingle ? "" : .string(Self.portName(port)),
             "port": .integer(Int64(port.targetPort)),
@@ -309,7 +314,7 @@ public struct ImportPlanner: Sendable {
             "appProtocol": Self.appProtocol(port),
           ])
         })
-      for part in parts(of: export) {
+      for part in parts(of: export, isAside: derived != nil && !isSelected) {
         desired.append(
           DesiredObject(
             .endpointSlices, part.key, labels: labels,
@@ -351,12 +356,17 @@ public struct ImportPlanner: Sendable {
 
   /// Endpoints stay in the slice that they are in, and new ones fill the first with room: a change
   /// costs the slices that it touches. At least one slice, so that the exporter shows.
-  private func parts(of export: ServiceExport) -> [Part] {
+  ///
+  /// - Parameter isAside: kube-proxy is not to use them. It passes over an object that lost its
+  ///   `kubernetes.io/service-name`, and would go on with what that said before; so these are other
+  ///   objects, and those that it uses are deleted.
+  private func parts(of export: ServiceExport, isAside: Bool) -> [Part] {
     let service = export.service
     let all = endpoints(of: export)
     var out: [Part] = []
     for family in Set(all.map(\.address.family)).union(all.isEmpty ? [.v4] : []).sorted() {
-      let prefix = "\(service.name)-\(export.cluster)-\(family == .v4 ? "4" : "6")-"
+      let prefix =
+        "\(service.name)-\(export.cluster)-\(family == .v4 ? "4" : "6")-\(isAside ? "x" : "")"
       var home: [IPAddress: Int] = [:]
       for id in index.made(for: service) where id.type == .endpointSlices {
         guard id.key.name.hasPrefix(prefix), let slice = objects[id],

@@ -15,18 +15,22 @@ public enum ClusterRecordReconciler {
     guard let record, var me = own.peers.first else { return own }
     me.certificateAuthority = own.certificateAuthority
     var peers = record.peers.filter { $0.key != me.key && admitted.contains($0.key) }
-    // Releases that knew of one peer a cluster wrote its CA as the cluster's alone.
-    for index in peers.indices where peers[index].certificateAuthority.isEmpty {
-      peers[index].certificateAuthority = record.certificateAuthority
+    for index in peers.indices {
+      peers[index].certificateAuthority = record.certificateAuthority(of: peers[index].key)
     }
     peers = Array((peers + [me]).sorted { $0.key < $1.key }.prefix(ClusterInfo.peerLimit))
     var out = record
-    out.peers = peers
     // Gateways change their certificates when this does: only where nobody is left who has that CA.
     let isVouched = peers.contains { $0.certificateAuthority == record.certificateAuthority }
     if record.certificateAuthority.isEmpty || !isVouched {
       out.certificateAuthority = own.certificateAuthority
     }
+    // A CA is in it once: the record of a cluster with one peer fits into a datagram, and has to, since
+    // whoever does not have it yet takes no stream of that peer's for a member's.
+    for index in peers.indices where peers[index].certificateAuthority == out.certificateAuthority {
+      peers[index].certificateAuthority = []
+    }
+    out.peers = peers
     // One of them says what is the same for all; else two releases would undo one another's.
     if peers.first?.key == me.key {
       out.version = own.version
