@@ -288,7 +288,10 @@ public struct ImportPlanner: Sendable {
   ) {
     let reachability =
       input.reachability[slice.name] ?? Reachability(local: input.cluster)
-    let selection = EndpointSelection(service, dns: slice.dns, reachability: reachability)
+    // Who offers none of the service's ports is not chosen, its own cluster's exporter neither.
+    var choice = service
+    choice.exports.removeAll { Self.offered(by: $0, of: service).isEmpty }
+    let selection = EndpointSelection(choice, dns: slice.dns, reachability: reachability)
     let isSingle = service.ports.count == 1
     for export in service.exports {
       guard reachability.canReach(export.cluster) || selection.keptLast else { continue }
@@ -297,12 +300,7 @@ public struct ImportPlanner: Sendable {
         MCS.sourceClusterLabel: export.cluster,
         ObjectNames.endpointSliceManager: ObjectNames.endpointSliceManagerName,
       ]
-      // A port that lost a conflict is none of the service's, whatever answers there.
-      let offered = export.ports.filter { port in
-        service.ports.contains {
-          $0.name == port.name && $0.port == port.port && $0.transport == port.transport
-        }
-      }
+      let offered = Self.offered(by: export, of: service)
       let isSelected = selection.clusters.contains(export.cluster) && !offered.isEmpty
       if let derived, isSelected { labels[ObjectNames.serviceName] = derived }
       let ports = JSON.array(
@@ -322,6 +320,17 @@ public struct ImportPlanner: Sendable {
               "addressType": Self.name(part.family), "ports": ports,
               "endpoints": .array(part.endpoints.map { Self.endpoint($0) }),
             ], owner: owner))
+      }
+    }
+  }
+
+  /// A port that lost a conflict is none of the service's, whatever answers there.
+  private static func offered(
+    by export: ServiceExport, of service: ServiceImport
+  ) -> [ServicePort] {
+    export.ports.filter { port in
+      service.ports.contains {
+        $0.name == port.name && $0.port == port.port && $0.transport == port.transport
       }
     }
   }
