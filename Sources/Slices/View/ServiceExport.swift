@@ -32,8 +32,8 @@ public struct ServiceExport: Hashable, Sendable {
   public static let shardLimit = 1000
   /// The most that is read of one.
   public static let endpointsPerShard = 100
-  /// How many are put into one: few enough that a changed endpoint, wherever it is, costs one datagram.
-  /// With a hundred, the 25 of one step of a rolling restart would write most shards of a large service.
+  /// How many are put into one: a changed endpoint costs its shard, wherever it is. With a hundred, the 25
+  /// of one step of a rolling restart would write most shards of a large service.
   public static let endpointsPerNewShard = 16
 
   public init(
