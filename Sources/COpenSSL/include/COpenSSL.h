@@ -1,3 +1,5 @@
+#pragma once
+
 #include <openssl/bio.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
