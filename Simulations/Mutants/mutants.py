@@ -159,8 +159,8 @@ MUTANTS = [
     ),
     (
         "dns: names are not made anew when clusters go", "Sources/Naming/Reconcile/DNSReconciler.swift",
-        "old.view == slice, old.reachability == reachability,",
-        "old.view == slice, MUTANT || old.reachability == reachability,",
+        "        old.reachability == sources.reachability",
+        "        MUTANT || old.reachability == sources.reachability",
     ),
     (
         "slices: the view does not follow exports", "Sources/Slices/View/ClustersetView.swift",

@@ -68,7 +68,8 @@ private func sampleResolver() -> Resolver {
     service("db", .headless, ["10.11.16.7", "10.11.16.8"]), service("many", .headless, many),
     service("web", .clusterSetIP, ["10.11.16.5", "10.11.16.6", "fd11::5"]),
   ].compactMap { $0 }
-  let names = SliceNames(view, reachability: Reachability(local: "a", reachable: ["b"]))
+  let names = SliceNames(
+    view, NameSources(reachability: Reachability(local: "a", reachable: ["b"])))
   return Resolver(
     NamingTable(
       slices: [names], clients: ClientViews(others: ["blue"]),

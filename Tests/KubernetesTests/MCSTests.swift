@@ -96,6 +96,28 @@ import Testing
     }
   }
 
+  /// With policy `local` the own Pods serve what they have, and the others' what only they have.
+  @Test func aPortIsServedByWhoHasIt() throws {
+    var world = try MCSWorld(dns: SliceDNS(policy: .local))
+    world.export("web", in: "a", ports: [["name": "http", "port": 80]])
+    world.export(
+      "web", in: "b", ports: [["name": "http", "port": 80], ["name": "tls", "port": 443]])
+    world.settle()
+    func ports(from cluster: String, isServed: Bool) -> [String] {
+      world.slices(of: "web", in: "a").filter {
+        $0.labels[MCS.sourceClusterLabel] == cluster
+          && ($0.labels[ObjectNames.serviceName] != nil) == isServed
+      }.flatMap { $0.json["ports"]?.array?.compactMap { $0["name"]?.string } ?? [] }
+    }
+    #expect(ports(from: "a", isServed: true) == ["http"])
+    #expect(ports(from: "b", isServed: true) == ["tls"])
+    #expect(ports(from: "b", isServed: false) == ["http"], "whoever reads the API sees it")
+    world.drained = ["a"]
+    world.settle()
+    #expect(ports(from: "a", isServed: true) == [])
+    #expect(ports(from: "b", isServed: true) == ["http", "tls"])
+  }
+
   @Test func theOldestPortWins() throws {
     var world = try MCSWorld()
     world.export("web", in: "b", ports: [["name": "http", "port": 81]])

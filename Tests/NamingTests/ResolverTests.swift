@@ -265,11 +265,11 @@ import Testing
 }
 
 @Suite struct DNSReconcilerTests {
-  @Test func onlyWhatChangedIsMadeAnew() throws {
+  @Test func theSerialGrows() throws {
     var reconciler = DNSReconciler()
-    let input = DNSReconciler.Input(cluster: "a", reachability: Reachability(local: "a"))
-    let first = reconciler.table(ClustersetView(), input)
-    let second = reconciler.table(ClustersetView(), input)
+    let input = DNSReconciler.Input(cluster: "a", sources: [:])
+    let first = reconciler.table(ClustersetView(), nil, input)
+    let second = reconciler.table(ClustersetView(), ViewChange(), input)
     #expect(second.serial > first.serial)
   }
 }

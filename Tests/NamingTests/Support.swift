@@ -50,7 +50,8 @@ struct Fixture {
 
   var resolver: Resolver {
     let names = [blue, green].map {
-      SliceNames($0, reachability: reachability, serviceAddresses: serviceAddresses)
+      SliceNames(
+        $0, NameSources(reachability: reachability, serviceAddresses: serviceAddresses))
     }
     return Resolver(
       NamingTable(

@@ -309,6 +309,16 @@ def drift(everyone):
     return orphans
 
 
+def settled_drift(everyone):
+    """What is left of it once the last change was carried out: lists are not of one moment."""
+    orphans = drift(everyone)
+    deadline = time.monotonic() + 10
+    while orphans and time.monotonic() < deadline:
+        time.sleep(0.5)
+        orphans = drift(everyone)
+    return orphans
+
+
 SCENARIOS = {
     "lag": lag, "cut": cut, "large": large, "lease": lease, "scale": scale, "away": away}
 
@@ -333,7 +343,7 @@ def main(options):
             began = time.monotonic()
             result |= SCENARIOS[name](lab, everyone, options, say)
             say(f"{name}: {time.monotonic() - began:.0f} s")
-        result["orphans"] = drift(everyone)
+        result["orphans"] = settled_drift(everyone)
     result["load_after"] = os.getloadavg()[0]
     result["failed"] = result["orphans"] > 0
     return result

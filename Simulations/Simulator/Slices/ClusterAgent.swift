@@ -17,6 +17,8 @@ final class ClusterAgent {
   /// On the cluster's disk: the same endpoint gets the same address after a restart.
   private var allocators: [String: AddressAllocator] = [:]
   private var reconciler = DNSReconciler()
+  /// Of the view, since names were made; `nil`: everything may be.
+  private var change: ViewChange?
 
   /// The slices of a rehearsal, with the namespace that takes part in each.
   static let slices = [("blue", "shop"), ("green", "lab")]
@@ -54,6 +56,7 @@ final class ClusterAgent {
   /// Reads all registers again, as after a start.
   func rebuild(from state: ReplicatedState) {
     view = ClustersetView(StateRegisters(state: state))
+    change = nil
   }
 
   /// Whether following every change came to what reading all at once comes to.
@@ -63,7 +66,9 @@ final class ClusterAgent {
   }
 
   func update(_ paths: [String], from state: ReplicatedState) {
-    view.update(paths: paths, from: StateRegisters(state: state))
+    let more = view.update(paths: paths, from: StateRegisters(state: state))
+    change?.slices.formUnion(more.slices)
+    change?.services.merge(more.services) { $0.union($1) }
   }
 
   /// What this cluster has to say in its slices now.
@@ -98,11 +103,13 @@ final class ClusterAgent {
         reachability.reachable.insert(member.cluster)
       }
     }
+    let sources = view.slices.mapValues { _ in NameSources(reachability: reachability) }
     names = reconciler.table(
-      view,
+      view, change,
       .init(
-        cluster: cluster, zones: zones, reachability: reachability,
+        cluster: cluster, zones: zones, sources: sources,
         clients: ClientViews(others: Set(Self.slices.map(\.0)))))
+    change = ViewChange()
   }
 
   /// Addresses that the DNS server answers for a slice's service, as text; `nil`: no answer at all.

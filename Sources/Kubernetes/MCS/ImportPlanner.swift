@@ -136,7 +136,12 @@ public struct ImportPlanner: Sendable {
           .services, derived, labels: labels.merging([MCS.serviceNameLabel: key.name]) { $1 },
           ["spec": Self.derivedSpec(service, families)], owner: id))
     }
-    planEndpoints(service, slice, derived: service.type == .headless ? nil : derived.name, id)
+    let endpoints = ImportedEndpoints(
+      service, in: slice, cluster: input.cluster,
+      reachability: input.reachability[slice.name] ?? Reachability(local: input.cluster),
+      local: own[service.service]?.reached, objects, index)
+    desired += endpoints.desired(
+      derived: service.type == .headless ? nil : derived.name, owner: id)
     if slice.dns.clusterLocal { planAlias(key, labels: labels, id) }
   }
 
@@ -180,7 +185,7 @@ public struct ImportPlanner: Sendable {
       })
   }
 
-  private static func name(_ family: IPAddress.Family) -> JSON {
+  static func name(_ family: IPAddress.Family) -> JSON {
     family == .v4 ? "IPv4" : "IPv6"
   }
 
@@ -271,145 +276,11 @@ public struct ImportPlanner: Sendable {
     values.contains(text) ? .string(text) : nil
   }
 
-  private static func appProtocol(_ port: ServicePort) -> JSON? {
+  static func appProtocol(_ port: ServicePort) -> JSON? {
     LabelRules.isKey(port.appProtocol) ? .string(port.appProtocol) : nil
   }
 
-  private static func portName(_ port: ServicePort) -> String {
+  static func portName(_ port: ServicePort) -> String {
     port.name.isEmpty ? "p\(port.port)-\(port.transport.rawValue.lowercased())" : port.name
-  }
-
-  // MARK: Endpoints
-
-  /// One source cluster a slice. An exporter that cannot be reached has none; one that is not selected
-  /// (affinity, drained) has slices that kube-proxy does not see, for whoever reads the API.
-  private mutating func planEndpoints(
-    _ service: ServiceImport, _ slice: SliceView, derived: String?, _ owner: ObjectID
-  ) {
-    let reachability =
-      input.reachability[slice.name] ?? Reachability(local: input.cluster)
-    // Who offers none of the service's ports is not chosen, its own cluster's exporter neither.
-    var choice = service
-    choice.exports.removeAll { Self.offered(by: $0, of: service).isEmpty }
-    let selection = EndpointSelection(choice, dns: slice.dns, reachability: reachability)
-    let isSingle = service.ports.count == 1
-    for export in service.exports {
-      guard reachability.canReach(export.cluster) || selection.keptLast else { continue }
-      var labels = [
-        ObjectNames.slice: slice.name, MCS.serviceNameLabel: service.service.name,
-        MCS.sourceClusterLabel: export.cluster,
-        ObjectNames.endpointSliceManager: ObjectNames.endpointSliceManagerName,
-      ]
-      let offered = Self.offered(by: export, of: service)
-      let isSelected = selection.clusters.contains(export.cluster) && !offered.isEmpty
-      if let derived, isSelected { labels[ObjectNames.serviceName] = derived }
-      let ports = JSON.array(
-        offered.map { port in
-          .object([
-            "name": port.name.isEmpty && isSingle ? "" : .string(Self.portName(port)),
-            "port": .integer(Int64(port.targetPort)),
-            "protocol": .string(port.transport.rawValue),
-            "appProtocol": Self.appProtocol(port),
-          ])
-        })
-      for part in parts(of: export, isAside: derived != nil && !isSelected) {
-        desired.append(
-          DesiredObject(
-            .endpointSlices, part.key, labels: labels,
-            [
-              "addressType": Self.name(part.family), "ports": ports,
-              "endpoints": .array(part.endpoints.map { Self.endpoint($0) }),
-            ], owner: owner))
-      }
-    }
-  }
-
-  /// A port that lost a conflict is none of the service's, whatever answers there.
-  private static func offered(
-    by export: ServiceExport, of service: ServiceImport
-  ) -> [ServicePort] {
-    export.ports.filter { port in
-      service.ports.contains {
-        $0.name == port.name && $0.port == port.port && $0.transport == port.transport
-      }
-    }
-  }
-
-  private static func endpoint(_ endpoint: ServiceEndpoint) -> JSON {
-    .object([
-      "addresses": [.string("\(endpoint.address)")],
-      "conditions": ["ready": .bool(endpoint.ready)],
-      "hostname": text(endpoint.hostname),
-    ])
-  }
-
-  /// Local Pods are reached as they are; those of others by their slice addresses.
-  private func endpoints(of export: ServiceExport) -> [ServiceEndpoint] {
-    guard export.cluster == input.cluster, let local = own[export.service] else {
-      return export.endpoints
-    }
-    return local.endpoints.map {
-      ServiceEndpoint(
-        address: $0.address, hostname: $0.hostname, node: $0.node, ready: $0.ready)
-    }
-  }
-
-  /// As the cluster's own controller has it by default.
-  private static let endpointsPerSlice = 100
-
-  private struct Part {
-    var key: ObjectKey
-    var family: IPAddress.Family
-    var endpoints: [ServiceEndpoint]
-  }
-
-  /// Endpoints stay in the slice that they are in, and new ones fill the first with room: a change
-  /// costs the slices that it touches. At least one slice, so that the exporter shows.
-  ///
-  /// - Parameter isAside: kube-proxy is not to use them. It passes over an object that lost its
-  ///   `kubernetes.io/service-name`, and would go on with what that said before; so these are other
-  ///   objects, and those that it uses are deleted.
-  private func parts(of export: ServiceExport, isAside: Bool) -> [Part] {
-    let service = export.service
-    let all = endpoints(of: export)
-    var out: [Part] = []
-    for family in Set(all.map(\.address.family)).union(all.isEmpty ? [.v4] : []).sorted() {
-      let prefix =
-        "\(service.name)-\(export.cluster)-\(family == .v4 ? "4" : "6")-\(isAside ? "x" : "")"
-      var home: [IPAddress: Int] = [:]
-      for id in index.made(for: service) where id.type == .endpointSlices {
-        guard id.key.name.hasPrefix(prefix), let slice = objects[id],
-          let index = Int(id.key.name.dropFirst(prefix.count))
-        else { continue }
-        for item in slice.json["endpoints"]?.array ?? [] {
-          if let address = item["addresses"]?.array?.first?.string.flatMap({ IPAddress($0) }) {
-            home[address] = index
-          }
-        }
-      }
-      let members = all.filter { $0.address.family == family }
-      var parts: [Int: [ServiceEndpoint]] = [:]
-      var homeless: [ServiceEndpoint] = []
-      for endpoint in members {
-        if let index = home[endpoint.address] {
-          parts[index, default: []].append(endpoint)
-        } else {
-          homeless.append(endpoint)
-        }
-      }
-      var index = 0
-      for endpoint in homeless {
-        while parts[index]?.count ?? 0 >= Self.endpointsPerSlice { index += 1 }
-        parts[index, default: []].append(endpoint)
-      }
-      if parts.isEmpty { parts[0] = [] }
-      for (index, endpoints) in parts.sorted(by: { $0.key < $1.key }) {
-        out.append(
-          Part(
-            key: ObjectKey(namespace: service.namespace, name: "\(prefix)\(index)"),
-            family: family, endpoints: endpoints.sorted { $0.address < $1.address }))
-      }
-    }
-    return out
   }
 }

@@ -44,8 +44,12 @@ public struct ServicePlanner: Sendable {
   public private(set) var namespaces: [String: String] = [:]
   /// By slice: addresses of derived Services, what names resolve to in this cluster.
   public private(set) var addresses: [String: [ServiceName: [IPAddress]]] = [:]
-  /// Slices whose `addresses` changed in the last `plan`.
-  public private(set) var readdressed: Set<String> = []
+  /// Services whose `addresses` changed in the last `plan`.
+  public private(set) var readdressed: Set<ServiceName> = []
+  /// What is behind this cluster's own exports, as it is reached from here.
+  public private(set) var localEndpoints: [ServiceName: [ServiceEndpoint]] = [:]
+  /// Services whose `localEndpoints` changed in the last `readExports`.
+  public private(set) var relocated: Set<ServiceName> = []
   /// What the last `plan` changes in the state of exports, for people.
   public private(set) var statements: [ServiceName: Set<EventRecorder.Statement>] = [:]
   /// Services of the last `plan`.
@@ -219,6 +223,8 @@ public struct ServicePlanner: Sendable {
       entries[service]?.finding = finding
     }
     for local in reader.services.services { entries[local.service]?.local = local }
+    relocated = dirty.filter { localEndpoints[$0] != entries[$0]?.local?.reached }
+    for service in relocated { localEndpoints[service] = entries[service]?.local?.reached }
     return Exports(services: reader.services, only: dirty, mayWithdraw: isWhole)
   }
 
@@ -277,11 +283,11 @@ public struct ServicePlanner: Sendable {
     let old = entries[service]
     if let name = old?.slice, name != slice, addresses[name]?[service] != nil {
       addresses[name]?[service] = nil
-      readdressed.insert(name)
+      readdressed.insert(service)
     }
     if let slice, addresses[slice]?[service] ?? [] != new {
       addresses[slice, default: [:]][service] = new.isEmpty ? nil : new
-      readdressed.insert(slice)
+      readdressed.insert(service)
     }
     entries[service]?.slice = slice
     entries[service]?.addresses = new

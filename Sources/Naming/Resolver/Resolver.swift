@@ -114,10 +114,11 @@ public struct Resolver: Sendable {
       // Two slices may have a service of one name; the first by the slice's name answers, and
       // `svc.ns.slice` tells them apart.
       for run in view.range {
-        let names = table.slices[table.clients.slices[run]]
-        let node = names.table.find(hash, query, Query.nameStart, suffix, zone.kind)
+        let slice = table.slices[table.clients.slices[run]]
+        let names = slice.table(of: hash)
+        let node = names.find(hash, query, Query.nameStart, suffix, zone.kind)
         if node >= 0 {
-          answer.records(of: node, in: names.table, ttl: names.ttl, &reply, &out)
+          answer.records(of: node, in: names, ttl: slice.ttl, &reply, &out)
           return .noError
         }
       }
@@ -171,14 +172,15 @@ public struct Resolver: Sendable {
     let end = question.nameEnd - 1
     if let hash = relativeHash(query, until: end) {
       for run in view.range {
-        let names = table.slices[table.clients.slices[run]]
-        let node = names.table.find(hash, query, Query.nameStart, end, .absolute)
+        let slice = table.slices[table.clients.slices[run]]
+        let names = slice.table(of: hash)
+        let node = names.find(hash, query, Query.nameStart, end, .absolute)
         guard node >= 0 else { continue }
         let zone = NamingTable.Zone(name: NameTable.Slab(), kind: .absolute)
         var answer = ZoneAnswer(
           table: table, zone: zone, suffix: Query.nameStart, question: question,
           rotation: rotation(query))
-        answer.records(of: node, in: names.table, ttl: names.ttl, &reply, &out)
+        answer.records(of: node, in: names, ttl: slice.ttl, &reply, &out)
         return .noError
       }
     }

@@ -25,7 +25,7 @@ extension Resolver {
         answer.authority(&reply, &out)
         return .noError
       }
-      guard let target = names.reverse[asked.network],
+      guard let target = names.name(of: asked.network),
         let zone = table.zones.last(where: { $0.kind == .slice })
       else {
         answer.authority(&reply, &out)

@@ -20,6 +20,15 @@ struct NameRecords: Hashable {
   var text: [UInt8]?
   /// Answer with some of the addresses only, in turn; otherwise with all.
   var isSampled = false
+
+  /// What somebody else has at the same name.
+  mutating func add(_ other: NameRecords) {
+    kinds.formUnion(other.kinds)
+    addresses += other.addresses
+    services += other.services
+    text = text ?? other.text
+    isSampled = isSampled || other.isSampled
+  }
 }
 
 struct ServiceTarget: Hashable, Comparable {
@@ -171,23 +180,34 @@ struct NameTableBuilder {
   private(set) var records: [[UInt8]: NameRecords] = [:]
 
   /// Wire form without the root, lower case; `nil` where a label is no label or the name is too long.
-  static func wire(_ labels: [String]) -> [UInt8]? {
-    DomainName(labels.joined(separator: ".")).map { Array($0.wire.dropLast()) }
+  static func wire(_ labels: [String], before rest: [UInt8] = []) -> [UInt8]? {
+    guard let name = DomainName(labels.joined(separator: ".")) else { return nil }
+    let wire = name.wire.dropLast() + rest
+    return wire.count < DomainName.maximumBytes ? Array(wire) : nil
+  }
+
+  /// - Parameter wire: without the root.
+  mutating func add(
+    _ wire: [UInt8], _ kinds: ZoneKinds, _ fill: (inout NameRecords) -> Void
+  ) {
+    records[wire, default: NameRecords()].kinds.formUnion(kinds)
+    fill(&records[wire, default: NameRecords()])
+    guard kinds != .absolute else { return }
+    var parent = wire.dropFirst(1 + Int(wire.first ?? 0))
+    while let length = parent.first {
+      let name = Array(parent)
+      // Where a name is, those above it are.
+      if records[name]?.kinds.isSuperset(of: kinds) == true { return }
+      records[name, default: NameRecords()].kinds.formUnion(kinds)
+      parent = parent.dropFirst(1 + Int(length))
+    }
   }
 
   mutating func add(
     _ labels: [String], _ kinds: ZoneKinds, _ fill: (inout NameRecords) -> Void
   ) {
-    // Room for the zone: a name that does not fit into 255 bytes cannot be asked for.
     guard let wire = Self.wire(labels) else { return }
-    records[wire, default: NameRecords()].kinds.formUnion(kinds)
-    fill(&records[wire, default: NameRecords()])
-    guard kinds != .absolute else { return }
-    for skip in 1..<max(1, labels.count) {
-      if let parent = Self.wire(Array(labels.dropFirst(skip))) {
-        records[parent, default: NameRecords()].kinds.formUnion(kinds)
-      }
-    }
+    add(wire, kinds, fill)
   }
 
   func table() -> NameTable { NameTable(records) }

@@ -56,9 +56,7 @@ actor KubernetesPlanner {
   private var services: ServicePlanner
   private var allocators: [String: AddressAllocator]
   private var persisted: [String: AddressAllocator]
-  private var names: [String: SliceNames] = [:]
-  private var namedBy: [String: Reachability] = [:]
-  private var serial: UInt32 = 0
+  private var names = DNSReconciler()
   private var mirrors = MirrorPlan()
   private var operations: OperatorPlanner
   private var nodes: NodeNetworkPlanner
@@ -122,7 +120,8 @@ actor KubernetesPlanner {
     }
     hadMissed = hasMissed
     hasMissed = input.objects == nil
-    let names = self.names(change, [], reachability, input.picture.zones)
+    let relocated = input.objects == nil ? [] : services.relocated
+    let names = self.names(change, relocated, reachability, input.picture.zones)
     let (gateway, waiting) = GatewayReconciler.desired(view, cluster: cluster)
     let plan = PlatformPlan(
       view: view, gateway: gateway, waiting: waiting,
@@ -259,35 +258,28 @@ actor KubernetesPlanner {
     return out
   }
 
-  /// - Parameters:
-  ///   - change: of the view; names of other slices are kept as they were made.
-  ///   - readdressed: slices of which services have other addresses now.
+  /// - Parameter changed: services whose addresses are others in this cluster.
   private func names(
-    _ change: ViewChange?, _ readdressed: Set<String>, _ reachability: [String: Reachability],
+    _ change: ViewChange?, _ changed: Set<ServiceName>, _ reachability: [String: Reachability],
     _ zones: [String]
   ) -> NamingTable {
-    let slices = view.slices(of: cluster).filter { $0.isActive(cluster) }
-    var next: [String: SliceNames] = [:]
-    for slice in slices {
-      let counts = (reachability[slice.name] ?? Reachability(local: cluster))
-        .whatCounts(for: slice.dns.policy)
-      let isSame =
-        change.map { !$0.slices.contains(slice.name) && $0.services[slice.name] == nil } ?? false
-        && !readdressed.contains(slice.name) && namedBy[slice.name] == counts
-      if isSame, let old = names[slice.name] {
-        next[slice.name] = old
-      } else {
-        next[slice.name] = SliceNames(
-          slice, reachability: counts, serviceAddresses: services.addresses[slice.name] ?? [:])
-      }
-      namedBy[slice.name] = counts
+    let slices = view.slices(of: cluster).filter { $0.isActive(cluster) }.map(\.name)
+    let sources = slices.map { slice in
+      (
+        slice,
+        NameSources(
+          reachability: reachability[slice] ?? Reachability(local: cluster),
+          serviceAddresses: services.addresses[slice] ?? [:],
+          localEndpoints: services.localEndpoints)
+      )
     }
-    names = next
-    serial &+= 1
     // Clients are not told apart: the view is the cluster's.
-    return NamingTable(
-      zones: zones, slices: slices.compactMap { next[$0.name] },
-      clients: ClientViews(others: Set(slices.map(\.name))), servers: servers, serial: serial)
+    return names.table(
+      view, change,
+      .init(
+        cluster: cluster, zones: zones,
+        sources: Dictionary(sources, uniquingKeysWith: { a, _ in a }), changed: changed,
+        clients: ClientViews(others: Set(slices)), servers: servers))
   }
 }
 

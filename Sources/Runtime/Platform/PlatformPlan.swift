@@ -37,7 +37,7 @@ struct PlatformMemory: Sendable {
   var local = LocalServices()
   /// (slice, cluster) whose tunnel answers its probes.
   var reachable: Set<SliceLink> = []
-  var serial: UInt32 = 0
+  private var names = DNSReconciler()
   /// Registers that changed since the view was read; `nil`: all.
   var touched: [String]? = nil
 
@@ -53,7 +53,7 @@ struct PlatformMemory: Sendable {
   ) -> PlatformPlan {
     let cluster = peer.configuration.cluster
     let source = StateRegisters(state: peer.state)
-    refreshView(source)
+    let change = refreshView(source)
     let exports = ServiceExportReconciler.plan(
       view, cluster: cluster, local: local, allocators: &allocators, observed: source,
       now: now.wallMilliseconds)
@@ -62,12 +62,18 @@ struct PlatformMemory: Sendable {
       allocators: &allocators)
     let writes = exports.writes + publications(gateways, cluster: cluster, now: now)
     let (gateway, waiting) = GatewayReconciler.desired(view, cluster: cluster)
-    serial &+= 1
     let reachability = reachability(peer, cluster: cluster, now: now.instant)
+    let clients = ClientSlices.byAddress(view, cluster: cluster, local: local)
+    let names = self.names.table(
+      view, change,
+      .init(
+        cluster: cluster, zones: peer.configuration.genesis.zones,
+        sources: reachability.mapValues { NameSources(reachability: $0) },
+        clients: ClientViews(clients: clients), servers: servers))
     return PlatformPlan(
       view: view, gateway: gateway, waiting: waiting,
       publications: writes.map { LocalRegister(scope: $0.scope, path: $0.path, value: $0.value) },
-      nodes: nodes, names: names(reachability, cluster: cluster, peer, servers: servers),
+      nodes: nodes, names: names,
       refusals: exports.refusals, reachability: reachability,
       authorities: view.clusters.compactMapValues { $0.info?.certificateAuthority },
       isUnsure: peer.membership.count(.suspect) > 0)
@@ -91,14 +97,12 @@ struct PlatformMemory: Sendable {
     }
   }
 
-  /// Reads what changed since the last time.
-  mutating func refreshView(_ source: StateRegisters) {
-    if let paths = touched {
-      view.update(paths: paths, from: source)
-    } else {
-      view.rebuild(from: source)
-    }
-    touched = []
+  /// Reads what changed since the last time; `nil`: everything may have.
+  private mutating func refreshView(_ source: StateRegisters) -> ViewChange? {
+    defer { touched = [] }
+    if let paths = touched { return view.update(paths: paths, from: source) }
+    view.rebuild(from: source)
+    return nil
   }
 
   /// Of all slices that this cluster takes part in.
@@ -109,19 +113,6 @@ struct PlatformMemory: Sendable {
       ($0.name, reachability(of: $0, peer, cluster: cluster, now: now))
     }
     return Dictionary(slices, uniquingKeysWith: { a, _ in a })
-  }
-
-  private func names(
-    _ reachability: [String: Reachability], cluster: String, _ peer: Peer, servers: [IPAddress]
-  ) -> NamingTable {
-    let slices = view.slices(of: cluster).filter { $0.isActive(cluster) }
-    return NamingTable(
-      zones: peer.configuration.genesis.zones,
-      slices: slices.map {
-        SliceNames($0, reachability: reachability[$0.name] ?? Reachability(local: cluster))
-      },
-      clients: ClientViews(clients: ClientSlices.byAddress(view, cluster: cluster, local: local)),
-      servers: servers, serial: serial)
   }
 
   /// By tunnel probes where there is a tunnel; membership alone withdraws nothing, it decides only

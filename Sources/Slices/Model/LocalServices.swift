@@ -212,6 +212,16 @@ extension LocalService {
   }
 }
 
+extension LocalService {
+  /// Its endpoints as they are reached in this cluster.
+  public var reached: [ServiceEndpoint] {
+    endpoints.map {
+      ServiceEndpoint(
+        address: $0.address, hostname: $0.hostname, node: $0.node, ready: $0.ready)
+    }
+  }
+}
+
 extension LocalService.Endpoint {
   /// What tells it from the others of its service.
   public var name: String { hostname.isEmpty ? "\(address)" : hostname }
