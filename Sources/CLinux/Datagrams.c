@@ -2,11 +2,13 @@
 #include "Tunnel.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* The largest datagram, and the largest message of joined ones. */
 enum { message_bytes = 65536 };
@@ -189,4 +191,32 @@ int starling_sender_send(struct starling_sender *sender, int socket, unsigned fi
                          unsigned count) {
   int sent = sendmmsg(socket, sender->headers + first, count, MSG_DONTWAIT | MSG_NOSIGNAL);
   return sent < 0 ? -errno : sent;
+}
+
+int starling_datagram_open(const struct starling_endpoint *local) {
+  int is_v6 = local->length == sizeof(struct sockaddr_in6);
+  int file = socket(is_v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (file < 0) return -errno;
+  int off = 0;
+  if (is_v6) setsockopt(file, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+  if (bind(file, (const struct sockaddr *)local->raw, local->length) < 0) {
+    int result = -errno;
+    close(file);
+    return result;
+  }
+  return file;
+}
+
+int starling_datagram_share(int socket) {
+  int file = fcntl(socket, F_DUPFD_CLOEXEC, 0);
+  return file < 0 ? -errno : file;
+}
+
+void starling_datagram_close(int socket) { close(socket); }
+
+int starling_datagram_send(int socket, const void *bytes, size_t count, const void *address,
+                           size_t address_size) {
+  ssize_t sent = sendto(socket, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL,
+                        (const struct sockaddr *)address, (socklen_t)address_size);
+  return sent < 0 ? -errno : 0;
 }

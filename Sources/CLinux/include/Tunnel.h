@@ -75,6 +75,15 @@ void starling_sender_set(struct starling_sender *sender, unsigned index, void *b
 int starling_sender_send(struct starling_sender *sender, int socket, unsigned first,
                          unsigned count);
 
+/// A plain UDP socket that does not block, or -errno. One of IPv6 carries IPv4 as well.
+int starling_datagram_open(const struct starling_endpoint *local);
+/// Another descriptor of the same socket, or -errno.
+int starling_datagram_share(int socket);
+void starling_datagram_close(int socket);
+/// One datagram to a `sockaddr`: 0, or -errno. Never waits.
+int starling_datagram_send(int socket, const void *bytes, size_t count, const void *address,
+                           size_t address_size);
+
 /// An event that wakes a thread out of `poll`.
 int starling_event_create(void);
 void starling_event_signal(int event);

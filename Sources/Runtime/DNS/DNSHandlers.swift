@@ -27,12 +27,8 @@ final class DNSDatagramHandler: ChannelInboundHandler {
       promise: nil)
   }
 
-  func channelReadComplete(context: ChannelHandlerContext) {
-    context.flush()
-  }
-
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    // A datagram that could not be sent is lost like any other; the socket stays.
+    // What the kernel has to say of one datagram is no reason to close.
     counters.failed()
   }
 }

@@ -31,29 +31,27 @@ public final class DNSServer: Sendable {
   public func start(_ addresses: [IPEndpoint]) async throws {
     for endpoint in addresses {
       do {
-        let address = try SocketAddress(
-          ipAddress: endpoint.address.description, port: Int(endpoint.port))
-        try await bindDatagrams(address)
-        try await bindStreams(address)
+        try await bindDatagrams(endpoint)
+        try await bindStreams(endpoint.socketAddress())
       } catch {
         throw DNSServerError(address: endpoint, reason: "\(error)")
       }
     }
   }
 
-  private func bindDatagrams(_ address: SocketAddress) async throws {
+  private func bindDatagrams(_ address: IPEndpoint) async throws {
     let bound = state
     let counters = counters
-    let channel = try await DatagramBootstrap(group: loop)
-      .channelOption(.socketOption(.so_reuseaddr), value: 1)
-      .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 4096))
-      .channelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture {
-          try channel.pipeline.syncOperations.addHandler(
-            DNSDatagramHandler(state: bound.value, counters: counters))
-        }
-      }
-      .bind(to: address).get()
+    let channel = try await DatagramBootstrap.bind(
+      address, on: loop, lost: { counters.failed() }
+    ) { channel, writer in
+      try channel.syncOptions?.setOption(
+        .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 4096))
+      let handlers: [any ChannelHandler] = [
+        writer, DNSDatagramHandler(state: bound.value, counters: counters),
+      ]
+      try channel.pipeline.syncOperations.addHandlers(handlers)
+    }
     try await loop.submit { bound.value.channels.append(channel) }.get()
   }
 

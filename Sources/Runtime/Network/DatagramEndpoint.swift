@@ -1,8 +1,6 @@
 public import Base
-internal import NIOConcurrencyHelpers
 public import NIOCore
 internal import NIOPosix
-internal import Synchronization
 public import Wire
 
 /// A datagram as it came from the socket: nobody has vouched for it yet.
@@ -11,58 +9,55 @@ public struct ReceivedDatagram: Sendable {
   public var bytes: [UInt8]
 }
 
-/// One UDP socket. Reads and writes many datagrams a system call.
+/// One UDP socket. Reads many datagrams a system call.
 public final class DatagramEndpoint: Sendable {
   public let localAddress: IPEndpoint
   private let channel: any Channel
   private let isMapped: Bool
-  private let dropped = Atomic<Int>(0)
+  private let lost: @Sendable () -> Void
 
   /// Datagrams of one `recvmmsg`.
   static let readBatch = 16
   /// Longer ones arrive cut, and so are refused.
   static let slot = 1_280
-  /// Bytes that may wait for the kernel; what comes above is dropped, as the network would.
-  static let maximumWaiting = 1 << 20
 
-  private init(_ channel: any Channel, _ local: IPEndpoint, isMapped: Bool) {
+  private init(
+    _ channel: any Channel, _ local: IPEndpoint, isMapped: Bool,
+    lost: @escaping @Sendable () -> Void
+  ) {
     self.channel = channel
     localAddress = local
     self.isMapped = isMapped
+    self.lost = lost
   }
 
   /// Opens the socket. `[::]` takes IPv4 as well.
   ///
-  /// - Parameter onReceive: called on the socket's event loop with all that one read brought.
+  /// - Parameters:
+  ///   - onLost: called for each datagram that the kernel does not take.
+  ///   - onReceive: called on the socket's event loop with all that one read brought.
   public static func bind(
     to address: IPEndpoint, on loop: any EventLoop,
+    onLost: @escaping @Sendable () -> Void = {},
     onReceive: @escaping @Sendable ([ReceivedDatagram]) -> Void
   ) async throws(NetworkError) -> DatagramEndpoint {
-    let watermark = ChannelOptions.Types.WriteBufferWaterMark(
-      low: maximumWaiting / 2, high: maximumWaiting)
-    let bootstrap = DatagramBootstrap(group: loop)
-      .channelOption(.datagramVectorReadMessageCount, value: readBatch)
-      .channelOption(
-        .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: readBatch * slot)
-      )
-      .channelOption(.writeBufferWaterMark, value: watermark)
-      .channelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture {
-          try channel.pipeline.syncOperations.addHandler(DatagramHandler(onReceive: onReceive))
-        }
-      }
-    do {
-      let channel = try await bootstrap.bind(to: try address.socketAddress()).get()
-      let local = channel.localAddress.flatMap { IPEndpoint($0) } ?? address
-      // Port 0 was a request; the address stays as asked.
-      let bound = IPEndpoint(address.address, port: local.port)
-      return DatagramEndpoint(channel, bound, isMapped: address.address.family == .v6)
-    } catch {
-      throw NetworkError(error, at: "udp \(address)")
+    let channel = try await DatagramBootstrap.bind(address, on: loop, lost: onLost) {
+      channel, writer in
+      let options = channel.syncOptions
+      try options?.setOption(.datagramVectorReadMessageCount, value: readBatch)
+      try options?.setOption(
+        .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: readBatch * slot))
+      let handlers: [any ChannelHandler] = [writer, DatagramHandler(onReceive: onReceive)]
+      try channel.pipeline.syncOperations.addHandlers(handlers)
     }
+    let local = channel.localAddress.flatMap { IPEndpoint($0) } ?? address
+    // Port 0 was a request; the address stays as asked.
+    let bound = IPEndpoint(address.address, port: local.port)
+    return DatagramEndpoint(
+      channel, bound, isMapped: address.address.family == .v6, lost: onLost)
   }
 
-  /// Sends, or drops where the kernel does not keep up.
+  /// Sends, or loses what the kernel does not take.
   public func send(_ datagrams: [OutgoingDatagram]) {
     guard !datagrams.isEmpty else { return }
     if channel.eventLoop.inEventLoop {
@@ -72,19 +67,16 @@ public final class DatagramEndpoint: Sendable {
     }
   }
 
-  /// Datagrams that were dropped before the kernel saw them.
-  public var droppedCount: Int { dropped.load(ordering: .relaxed) }
-
   public func close() async {
     try? await channel.close().get()
   }
 
   private func sendNow(_ datagrams: [OutgoingDatagram]) {
     for datagram in datagrams {
-      guard channel.isWritable, isMapped || datagram.to.address.family == .v4,
+      guard isMapped || datagram.to.address.family == .v4,
         let address = try? datagram.to.socketAddress(mapped: isMapped)
       else {
-        dropped.add(1, ordering: .relaxed)
+        lost()
         continue
       }
       channel.write(
@@ -92,7 +84,6 @@ public final class DatagramEndpoint: Sendable {
           remoteAddress: address, data: channel.allocator.buffer(bytes: datagram.bytes)),
         promise: nil)
     }
-    channel.flush()
   }
 }
 

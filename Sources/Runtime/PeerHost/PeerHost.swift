@@ -167,9 +167,9 @@ public final class PeerHost: Service, Sendable {
   private func openTransports(
     _ engine: PeerEngine, _ identity: PeerIdentity, on loop: any EventLoop
   ) async throws -> PeerEngine.Transports {
-    let datagrams = try await DatagramEndpoint.bind(to: configuration.listen, on: loop) {
-      engine.receive($0)
-    }
+    let datagrams = try await DatagramEndpoint.bind(
+      to: configuration.listen, on: loop, onLost: { engine.metrics.lostDatagram() },
+      onReceive: { engine.receive($0) })
     let leaf = try issuePeerLeaf(identity)
     let streams = try StreamTransport(
       me: engine.nodeID, leaf: leaf, on: loop, resolver: engine.resolver,

@@ -9,6 +9,7 @@ final class PeerMetrics: Sendable {
   let registry: MetricsRegistry
   private let sentDatagrams: Counter
   private let sentDatagramBytes: Counter
+  private let lostDatagrams: Counter
   private let sentFrameBytes: Counter
   private let storedChangesets: Counter
   private let storeSeconds: Histogram
@@ -21,6 +22,9 @@ final class PeerMetrics: Sendable {
       "starling_gossip_sent_datagrams_total", help: "Sealed datagrams sent to peers.")
     sentDatagramBytes = registry.counter(
       "starling_gossip_sent_datagram_bytes_total", help: "Bytes of sealed datagrams sent.")
+    lostDatagrams = registry.counter(
+      "starling_gossip_unsent_datagrams_total",
+      help: "Sealed datagrams that this machine did not send: no route, a firewall, full buffers.")
     sentFrameBytes = registry.counter(
       "starling_gossip_sent_frame_bytes_total", help: "Bytes of frames sent over streams.")
     storedChangesets = registry.counter(
@@ -37,6 +41,8 @@ final class PeerMetrics: Sendable {
     sentDatagrams.increment(by: UInt64(datagrams.count))
     sentDatagramBytes.increment(by: UInt64(datagrams.reduce(0) { $0 + $1.bytes.count }))
   }
+
+  func lostDatagram() { lostDatagrams.increment() }
 
   func sent(frameBytes: Int) {
     sentFrameBytes.increment(by: UInt64(frameBytes))
