@@ -23,6 +23,7 @@ actor FakeKubelet {
   /// On a real server the Pods are made by its controllers.
   private let isReal: Bool
   private(set) var pods: [Int: Pod] = [:]
+  private var nodes: Set<String> = []
   private var generation = 0
 
   init(_ lab: KubernetesLab, _ index: Int, wires: GatewayWires? = nil) {
@@ -101,6 +102,7 @@ actor FakeKubelet {
   }
 
   func registerNode(_ name: String, _ address: String) async throws {
+    nodes.insert(name)
     try await put(.nodes, ObjectKey(name: name), [:], [:])
     try await status(
       .nodes, ObjectKey(name: name),
@@ -130,9 +132,13 @@ actor FakeKubelet {
       ])
   }
 
-  /// Takes away what the Pods left on this machine.
-  func clear() {
+  /// Takes away what the Pods left on this machine, and the Nodes of real servers.
+  func clear() async {
     for pod in pods.values { try? FileManager.default.removeItem(atPath: pod.folder) }
+    guard isReal else { return }
+    for node in nodes {
+      _ = try? await api.send(.delete(ObjectID(.nodes, ObjectKey(name: node)), uid: ""))
+    }
   }
 
   /// The Pod is gone at once, as after `kubectl delete pod --force`; the next look makes another.

@@ -12,23 +12,25 @@ struct GatewayClusters: Sendable {
     kubeconfigs: [String] = [], wires: GatewayWires? = nil,
     _ body: (GatewayClusters) async throws -> Void
   ) async throws {
-    let lab = try await KubernetesLab(
-      2, kubeconfigs: kubeconfigs, flags: ["gateway.listen": "0.0.0.0:7900"])
-    let world = GatewayClusters(
-      lab: lab, kubelets: (0..<2).map { FakeKubelet(lab, $0, wires: wires) })
-    do {
-      try await body(world)
-    } catch {
+    try await RealServers.inTurn(kubeconfigs) {
+      let lab = try await KubernetesLab(
+        2, kubeconfigs: kubeconfigs, flags: ["gateway.listen": "0.0.0.0:7900"])
+      let world = GatewayClusters(
+        lab: lab, kubelets: (0..<2).map { FakeKubelet(lab, $0, wires: wires) })
+      do {
+        try await body(world)
+      } catch {
+        await world.end(wires)
+        throw error
+      }
       await world.end(wires)
-      throw error
     }
-    await world.end(wires)
   }
 
   private func end(_ wires: GatewayWires?) async {
     await wires?.clear()
-    await lab.stop()
     for kubelet in kubelets { await kubelet.clear() }
+    await lab.stop()
   }
 
   func plan(_ index: Int, _ replica: Int) async throws -> GatewayPlanFile? {

@@ -76,6 +76,7 @@ final class KubernetesLab: Sendable {
           .create(KubernetesObject(.namespaces, ObjectKey(name: name)), .namespaces))
         guard made.isSuccess else { throw made.failure }
       }
+      if fake == nil { try await Self.makeServiceAccount(in: namespace, api) }
       let port = try await Self.freePort()
       let dns = "127.0.0.1:\(try await Self.freePort())"
       let configuration = try DaemonConfiguration(
@@ -127,7 +128,19 @@ final class KubernetesLab: Sendable {
     throw CancellationError()
   }
 
-  /// One token a cluster; all join through the first.
+  /// Of gateways, as `deploy/kubernetes` has it: without it a real server makes none of their Pods.
+  private static func makeServiceAccount(
+    in namespace: String, _ api: APITransport
+  ) async throws {
+    let account: JSON = [
+      "apiVersion": "v1", "kind": "ServiceAccount",
+      "metadata": ["name": .string(GatewayWorkloads.serviceAccount)],
+    ]
+    let made = try await api.send(
+      APIRequest(.post, path: "/api/v1/namespaces/\(namespace)/serviceaccounts", body: account))
+    guard made.isSuccess else { throw made.failure }
+  }
+
   enum Servers: String, CaseIterable, Sendable { case fake, real }
 
   /// One for the time of `body`; says so where there are no real servers that were asked for.
@@ -142,16 +155,20 @@ final class KubernetesLab: Sendable {
         "NOT RUN against real API servers: STARLING_TEST_KUBECONFIGS names "
           + "\(kubeconfigs.count), needed are \(count)")
     }
-    let lab = try await KubernetesLab(count, kubeconfigs: kubeconfigs, types: types, flags: flags)
-    do {
-      try await body(lab)
-    } catch {
+    try await RealServers.inTurn(kubeconfigs) {
+      let lab = try await KubernetesLab(
+        count, kubeconfigs: kubeconfigs, types: types, flags: flags)
+      do {
+        try await body(lab)
+      } catch {
+        await lab.stop()
+        throw error
+      }
       await lab.stop()
-      throw error
     }
-    await lab.stop()
   }
 
+  /// One token a cluster; all join through the first.
   private func join() async throws {
     let choice = try GrantChoice(genesis: genesis, key: root.publicKey)
     let seed = clusters[0].host.configuration.listen.description
@@ -206,13 +223,18 @@ final class KubernetesLab: Sendable {
     _ = try? await task.value
     for cluster in clusters {
       if cluster.fake == nil {
-        let id = ObjectID(.namespaces, ObjectKey(name: namespace))
-        _ = try? await cluster.api.send(.delete(id, uid: ""))
+        for name in [namespace, stranger] {
+          let id = ObjectID(.namespaces, ObjectKey(name: name))
+          _ = try? await cluster.api.send(.delete(id, uid: ""))
+        }
       }
       await cluster.api.shutdown()
       await cluster.fake?.stop()
     }
   }
+
+  /// A namespace that takes no part in the slice.
+  var stranger: String { "\(namespace)-other" }
 
   // MARK: What a user does
 
@@ -306,5 +328,33 @@ extension FakeAPIServer {
     users: [{name: user, user: {token: t}}]
     contexts: [{name: fake, context: {cluster: fake, user: user}}]
     """
+  }
+}
+
+/// Labs on real servers take turns: a peer takes for its own whatever is labelled as Starling's.
+actor RealServers {
+  private static let shared = RealServers()
+  private var isTaken = false
+  private var waiting: [CheckedContinuation<Void, Never>] = []
+
+  static func inTurn(_ kubeconfigs: [String], _ body: () async throws -> Void) async throws {
+    guard !kubeconfigs.isEmpty else { return try await body() }
+    await shared.take()
+    do {
+      try await body()
+    } catch {
+      await shared.give()
+      throw error
+    }
+    await shared.give()
+  }
+
+  private func take() async {
+    guard isTaken else { return isTaken = true }
+    await withCheckedContinuation { waiting.append($0) }
+  }
+
+  private func give() {
+    if waiting.isEmpty { isTaken = false } else { waiting.removeFirst().resume() }
   }
 }

@@ -27,7 +27,7 @@ import Testing
           })
         let slices = try await lab.slices(of: "web", in: index)
         #expect(slices.map { $0.labels[MCS.sourceClusterLabel] } == ["c0"])
-        #expect(slices[0].metadata["ownerReferences"]?.array?.count == 1)
+        #expect(slices.first?.metadata["ownerReferences"]?.array?.count == 1)
       }
       #expect(
         try await eventually {

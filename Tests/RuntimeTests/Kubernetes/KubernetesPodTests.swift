@@ -21,7 +21,7 @@ import Testing
     let wires = try #require(GatewayWires())
     try await GatewayClusters.with(kubeconfigs: kubeconfigs, wires: wires) { world in
       let lab = world.lab
-      let stranger = "\(lab.namespace)-other"
+      let stranger = lab.stranger
       let made = try await lab.clusters[0].api.send(
         .create(KubernetesObject(.namespaces, ObjectKey(name: stranger)), .namespaces))
       #expect(made.isSuccess)
@@ -84,15 +84,19 @@ import Testing
       #expect(isCounted)
 
       // From the export to the first connection, everything else being there.
-      try await lab.service("late", pods: [web.address], spec: ["clusterIP": "None"], in: 1)
-      let start = ContinuousClock.now
-      try await lab.export("late", in: 1)
-      let isConnected = try await eventually {
-        guard let late = try await address(of: "late") else { return false }
-        return await answers(late, from: client) == "c1"
+      for run in 0..<5 {
+        let name = "late-\(run)"
+        try await lab.service(name, pods: [web.address], spec: ["clusterIP": "None"], in: 1)
+        #expect(try await address(of: name) == nil)
+        let start = ContinuousClock.now
+        try await lab.export(name, in: 1)
+        let isConnected = try await eventually {
+          guard let late = try await address(of: name) else { return false }
+          return await answers(late, from: client) == "c1"
+        }
+        #expect(isConnected)
+        print("the first connection came \(ContinuousClock.now - start) after the export")
       }
-      #expect(isConnected)
-      print("the first connection came \(ContinuousClock.now - start) after the export")
 
       // The other cluster is gone altogether: this one goes on by itself.
       for pod in await world.kubelets[1].pods.values { try await wires.cut(pod, true) }

@@ -234,7 +234,13 @@ struct NetworkStreamTests {
     limits.acceptsPerSecond = 5
     let a = try await peer("a", limits: limits)
     let port = try #require(IPEndpoint(a.address)).port
-    for _ in 0..<6 { try await sendPlain([0], to: port, on: group) }
+    // At once: one after the other would be slow enough on a busy machine.
+    try await withThrowingTaskGroup(of: Void.self) { connections in
+      for _ in 0..<12 {
+        connections.addTask { try await sendPlain([0], to: port, on: self.group) }
+      }
+      try await connections.waitForAll()
+    }
     #expect(await a.waitFor { $0.refusals.contains(.tooOften) })
     // And let in again later.
     try await Task.sleep(for: .milliseconds(500))
