@@ -73,7 +73,11 @@ public struct Peer: Sendable {
     dissemination = Dissemination(local: id, options: spreading, seed: rng.next())
     tracking = ApplyTracking(local: id, seed: rng.next())
     clock = HybridClock(latest: state.latestTime)
-    recovery = configuration.isRestored ? Recovery() : nil
+    if configuration.isRestored {
+      // Of all that it writes a peer writes this first.
+      let knowsItsRecord = state.value("cluster/\(configuration.cluster)/info") != nil
+      recovery = Recovery(isBare: !knowsItsRecord && !configuration.membership.seeds.isEmpty)
+    }
   }
 
   /// Whether nothing of a scope is known to differ from what others hold.

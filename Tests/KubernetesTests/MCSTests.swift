@@ -96,6 +96,32 @@ import Testing
     }
   }
 
+  /// A peer that lost its state finds in its cluster's objects what names answered.
+  @Test func whatWasImportedIsRemembered() throws {
+    var world = try MCSWorld()
+    world.export("web", in: "a", pods: ["192.168.0.1", "192.168.0.2"])
+    world.export("db", in: "a", spec: ["clusterIP": "None"])
+    world.settle()
+    for cluster in ["a", "b"] {
+      let objects = try #require(world.objects[cluster])
+      let remembered = RememberedServices(objects, imports: .serviceImports)
+      let slice = try #require(remembered.slices.first)
+      let view = try #require(world.view.slices["blue"])
+      #expect(remembered.slices.count == 1 && slice.name == "blue")
+      #expect(slice.services.map(\.service) == view.services.map(\.service))
+      #expect(slice.services.map(\.type) == view.services.map(\.type))
+      #expect(slice.services.map(\.clusters) == [["a"], ["a"]])
+      #expect(slice.services.map { $0.exports[0].endpoints.count } == [1, 2])
+      #expect(slice.services[0].exports[0].endpoints[0].hostname == "db-0")
+      let web = ServiceName(namespace: "shop", name: "web")
+      let ips = world[.serviceImports, "web", in: cluster]?.spec["ips"]?.array
+      #expect(
+        remembered.addresses == [
+          "blue": [web: ips?.compactMap { IPAddress($0.string ?? "") } ?? []]
+        ])
+    }
+  }
+
   /// With policy `local` the own Pods serve what they have, and the others' what only they have.
   @Test func aPortIsServedByWhoHasIt() throws {
     var world = try MCSWorld(dns: SliceDNS(policy: .local))

@@ -1,4 +1,5 @@
 import Base
+import Membership
 import Peer
 import Replication
 import Simulator
@@ -14,16 +15,18 @@ private struct BarePeer {
     instant: Instant(nanoseconds: 1_000_000_000), wallMilliseconds: Simulation.epochMilliseconds)
   var effects: [Peer.Effect] = []
 
-  init(isRestored: Bool = false) {
+  /// - Parameter known: how many changesets of the cluster set's history it begins with; `nil`: all.
+  init(isRestored: Bool = false, known: Int? = nil, seeds: [String] = []) {
     var set = SimulatedClusterSet()
     var configuration = set.addCluster(1)
     others = [set.addCluster(2), set.addCluster(3)]
     configuration.isRestored = isRestored
+    configuration.membership.seeds = seeds
     self.set = set
     var state = ReplicatedState(
       genesis: set.genesis, crypto: SimulatedCrypto.crypto, cluster: configuration.cluster)
     var changes = StateChanges()
-    state.load(set.history, now: now, changes: &changes)
+    state.load(Array(set.history.prefix(known ?? .max)), now: now, changes: &changes)
     peer = Peer(configuration, state: state, crypto: SimulatedCrypto.crypto)
     handle(.start)
   }
@@ -90,6 +93,30 @@ private struct BarePeer {
     bare.handle(.received(from: bare.other, [.sync(.digests([same], answer: true))]))
     #expect(bare.stored == 1)
     #expect(bare.effects.contains { if case .event(.caughtUp) = $0 { true } else { false } })
+  }
+
+  /// With its grant and nothing else it cannot tell what it wrote, even where it knows of nobody.
+  @Test func aPeerThatKnowsNothingButWhoItIsWaits() {
+    var bare = BarePeer(isRestored: true, known: 1, seeds: ["c2:7946"])
+    #expect(bare.peer.isBare)
+    bare.handle(.publish([record]))
+    #expect(bare.stored == 0)
+    bare.advance(by: .seconds(600))
+    #expect(bare.stored == 0 && bare.peer.isBare)
+    bare.handle(.introduced(1, Array(bare.set.history.dropFirst())))
+    #expect(bare.peer.isBare)
+    let same = ScopeDigest(
+      scope: .clusterset, digest: SetDigest(bare.peer.state.compared(.clusterset)))
+    bare.handle(.received(from: bare.other, [.sync(.digests([same], answer: true))]))
+    #expect(bare.stored == 1 && !bare.peer.isBare)
+  }
+
+  /// A cluster set of one peer has nobody to learn from.
+  @Test func aloneItWritesAtOnce() {
+    var bare = BarePeer(isRestored: true, known: 1)
+    #expect(!bare.peer.isBare)
+    bare.handle(.publish([record]))
+    #expect(bare.stored == 1)
   }
 
   @Test func othersWriteAtOnce() {

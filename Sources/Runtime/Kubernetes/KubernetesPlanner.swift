@@ -181,6 +181,21 @@ actor KubernetesPlanner {
       nextMilliseconds: gateways.nextMilliseconds, lacksAuthority: gateways.lacksAuthority)
   }
 
+  /// Names by what was imported before the state was lost.
+  func remembered(_ objects: ClusterObjects, zones: [String]) -> NamingTable {
+    adopt(served: objects)
+    let remembered = RememberedServices(objects, imports: services.configuration.imports)
+    let names = remembered.slices.map { slice in
+      let sources = NameSources(
+        reachability: Reachability(local: cluster, reachable: Set(slice.exports.map(\.cluster))),
+        serviceAddresses: remembered.addresses[slice.name] ?? [:])
+      return SliceNames(slice, sources)
+    }
+    return NamingTable(
+      zones: zones, slices: names,
+      clients: ClientViews(others: Set(remembered.slices.map(\.name))), servers: servers)
+  }
+
   /// CAs of the cluster's other peers.
   func learn(_ authorities: [ClusterCA]) { gateways.learn(authorities) }
 

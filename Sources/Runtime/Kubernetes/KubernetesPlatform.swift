@@ -178,6 +178,7 @@ final class KubernetesPlatform: Platform {
     case .registers(let names):
       state.withLock { $0.registers?.formUnion(names) }
     case .presence(let node): tellLease(of: node)
+    case .caughtUp: break
     }
     wake()
   }
@@ -280,6 +281,7 @@ final class KubernetesPlatform: Platform {
       })
     else { return }
     guard let input = await look(watch, lease) else { return }
+    guard !input.picture.isBare else { return await remember(input, planner) }
     let publication = await planner.publish(input)
     dns.serve(publication.plan.names)
     keep(publication.plan, publication.allocators)
@@ -303,6 +305,16 @@ final class KubernetesPlatform: Platform {
       await writer.replace(work.actions)
       send(work.events)
     }
+  }
+
+  /// What a peer does that lost its state: it changes nothing, and answers what the cluster's objects
+  /// say. Once it knows the state again everything is new to it.
+  private func remember(
+    _ input: KubernetesPlanner.Input, _ planner: KubernetesPlanner
+  ) async {
+    state.withLock { ($0.registers, $0.objects) = (nil, nil) }
+    guard let objects = input.objects else { return }
+    dns.serve(await planner.remembered(objects, zones: input.picture.zones))
   }
 
   /// Takes what changed since the last pass: registers and members on the peer's loop, objects from

@@ -21,10 +21,13 @@ struct PeerPicture: Sendable {
   var zones: [String]
   /// A member is suspect: time alone may change who is heard.
   var isUnsure: Bool
+  /// The peer lost its state and has not learned it again.
+  var isBare: Bool
 
   init(_ peer: Peer, now: Instant) {
     zones = peer.configuration.genesis.zones
     isUnsure = peer.membership.count(.suspect) > 0
+    isBare = peer.isBare
     members = peer.admitted.values.map { admitted in
       let state = peer.membership.state(of: admitted.id)
       let isSelf = admitted.id == peer.id

@@ -66,6 +66,8 @@ final class PeerEngine: Sendable {
   enum EngineChange: Sendable {
     case registers([RegisterName])
     case presence(NodeID)
+    /// A restored state is up to date.
+    case caughtUp
   }
 
   init(
@@ -276,6 +278,7 @@ final class PeerEngine: Sendable {
     case .caughtUp:
       logger.notice("the restored state is up to date; this peer writes again")
       try? store.clearRestored()
+      for observer in bound.value.observers { observer(.caughtUp) }
     case .clockBehind(let cluster, let milliseconds): clockIsBehind(cluster, milliseconds)
     case .alarm(let alarm):
       logger.warning("\(alarm)")

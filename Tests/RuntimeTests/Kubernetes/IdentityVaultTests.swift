@@ -2,7 +2,10 @@ import Base
 import Foundation
 import Kubernetes
 import Logging
+import NIOPosix
+import Peer
 import Replication
+import Synchronization
 import Testing
 
 @testable import Runtime
@@ -119,6 +122,84 @@ import Testing
       try await IdentityVault.restore(try configuration(directory, lab), logger: Self.logger)
       #expect(!FileManager.default.fileExists(atPath: directory.file("peer.key")))
     }
+  }
+
+  /// Its volume is gone and nobody is there to learn from: what the cluster has stays as it is, and
+  /// names are answered.
+  @Test func whoKnowsNothingButItselfChangesNothing() async throws {
+    let lab = try await KubernetesLab(2)
+    do {
+      try await changesNothing(lab)
+    } catch {
+      await lab.stop()
+      throw error
+    }
+    await lab.stop()
+  }
+
+  private func changesNothing(_ lab: KubernetesLab) async throws {
+    let key = ObjectKey(namespace: lab.namespace, name: "starling-identity")
+    _ = try await lab.clusters[1].api.send(
+      .create(KubernetesObject(.secrets, key, ["type": "Opaque"]), .secrets))
+    try await lab.service("web", in: 1)
+    try await lab.export("web", in: 1)
+    #expect(
+      try await eventually {
+        try await lab.get(.serviceImports, "web", in: 1)?.spec["ips"]?.array?.count == 1
+      })
+    let isKept = try await eventually {
+      let secret = try await lab.get(.secrets, "starling-identity", in: 1)
+      guard let text = secret?.json["data"]?.members?.first?.value.string,
+        let bytes = Base64.decode(text)
+      else { return false }
+      return try !IdentityBundle(json: bytes).seeds.isEmpty
+    }
+    #expect(isKept)
+    await lab.leave()
+    let before = try await objects(lab)
+    #expect(before.count == 3)
+
+    let directory = TemporaryDirectory()
+    let dns = try #require(IPEndpoint(lab.clusters[1].dns))
+    let configuration = try DaemonConfiguration(
+      ConfigurationLoader(flags: [
+        "dataDir": directory.path, "listen": "127.0.0.1:\(try await KubernetesLab.freePort())",
+        "api.listen": "", "metrics.listen": "", "gateway.listen": "",
+        "api.unixSocket": directory.file("api.sock"), "platform": "kubernetes",
+        "kubernetes.kubeconfig": lab.clusters[1].directory.file("kubeconfig"),
+        "kubernetes.namespace": lab.namespace, "kubernetes.consent": "all",
+        "kubernetes.dns.listen": dns.description,
+      ]))
+    try await IdentityVault.restore(configuration, logger: Self.logger)
+    let host = try PeerHost(
+      configuration: configuration, group: MultiThreadedEventLoopGroup.singleton,
+      registry: MetricsRegistry(), logger: Self.logger)
+    let task = Task { try await host.run() }
+    defer { task.cancel() }
+    let isAnswered = await eventually {
+      let name = "web.\(lab.namespace).svc.clusterset.local"
+      return (try? GatewayWires.resolve(name, at: dns.description).count) == 1
+    }
+    #expect(isAnswered)
+    // It acts for its cluster, and has nothing to do.
+    let platform = try #require(host.current?.platform as? KubernetesPlatform)
+    #expect(await eventually { await platform.state.withLock { $0.lease }?.mayWrite == true })
+    #expect(try await host.engine?.read { $0.isBare } == true)
+    #expect(try await objects(lab) == before)
+  }
+
+  /// What was made for the import, by name, with what tells one object from another of that name.
+  private func objects(_ lab: KubernetesLab) async throws -> [String: String] {
+    var out: [String: String] = [:]
+    for type in [ResourceType.serviceImports, .services, .endpointSlices] {
+      let answer = try await lab.clusters[1].api.send(
+        .list(type, namespace: lab.namespace, labelSelector: "\(ObjectNames.managedBy)=starling"))
+      for item in try JSON(parsing: answer.body)["items"]?.array ?? [] {
+        guard let object = KubernetesObject(item) else { continue }
+        out["\(type.kind) \(object.name)"] = "\(object.uid) \(object.resourceVersion)"
+      }
+    }
+    return out
   }
 
   @Test func namesOfEntries() {

@@ -110,7 +110,7 @@ final class KubernetesLab: Sendable {
 
   /// Free for TCP and UDP, and below what the kernel gives to outgoing connections: a port of that
   /// range may be somebody's by the time that it is used.
-  private static func freePort() async throws -> Int {
+  static func freePort() async throws -> Int {
     let group = MultiThreadedEventLoopGroup.singleton
     for _ in 0..<1_000 {
       let port = 20_000 + nextPort.wrappingAdd(1, ordering: .relaxed).newValue % 12_000
@@ -218,9 +218,14 @@ final class KubernetesLab: Sendable {
     _ = try await clusters[0].host.push(ChangesetCodec.encodeBatch(changesets))
   }
 
-  func stop() async {
+  /// Ends the peers; their API servers stay.
+  func leave() async {
     await services.triggerGracefulShutdown()
     _ = try? await task.value
+  }
+
+  func stop() async {
+    await leave()
     for cluster in clusters {
       if cluster.fake == nil {
         for name in [namespace, stranger] {

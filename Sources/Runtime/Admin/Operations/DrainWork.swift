@@ -40,6 +40,7 @@ extension AdminSession {
 /// The one register that drains a cluster; what else it says stays.
 public struct DrainPlan: Hashable, Sendable {
   public var cluster: String
+  public var isDrained: Bool
   /// `nil` where it is so already.
   public var write: RegisterWrite?
   /// Names that lose their last endpoints, ascending.
@@ -49,6 +50,7 @@ public struct DrainPlan: Hashable, Sendable {
     _ cluster: String, _ isDrained: Bool, _ snapshot: RegisterSnapshot
   ) throws(AdminError) {
     self.cluster = cluster
+    self.isDrained = isDrained
     orphans = []
     let path = SlicePath.cluster(cluster).text
     guard let value = snapshot.table.value(path) else {
@@ -78,9 +80,10 @@ public struct DrainPlan: Hashable, Sendable {
   static let shownOrphans = 16
 
   public func text(style: TextStyle) -> String {
-    var out = write == nil ? "" : style(.warning, "~ cluster/\(cluster): drained") + "\n"
+    let state = isDrained ? "drained" : "no longer drained"
+    var out = write == nil ? "" : style(.warning, "~ cluster/\(cluster): \(state)") + "\n"
     for name in orphans.prefix(Self.shownOrphans) {
-      out += style(.warning, "! \(name) has no endpoint elsewhere and will not answer") + "\n"
+      out += style(.warning, "! \(name) has no endpoint elsewhere: nothing will serve it") + "\n"
     }
     if orphans.count > Self.shownOrphans {
       out += style(.warning, "! and \(orphans.count - Self.shownOrphans) more") + "\n"
