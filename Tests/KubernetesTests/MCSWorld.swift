@@ -162,7 +162,7 @@ struct MCSWorld {
     let actions = ObjectDiffer.actions(
       planner.desired + statuses, observed: observed,
       managed: ImportPlanner.managed(imports: .serviceImports))
-    check(cluster, reachability, against: actions, planner.addresses, plan: exports)
+    check(cluster, reachability, against: actions, plan: exports)
     return actions
   }
 
@@ -175,7 +175,7 @@ struct MCSWorld {
   /// What is planned from changes alone is what is planned from everything.
   private mutating func check(
     _ cluster: String, _ reachability: Reachability, against actions: [ObjectDiffer.Action],
-    _ addresses: [String: [ServiceName: [IPAddress]]], plan: ServiceExportReconciler.Plan
+    plan: ServiceExportReconciler.Plan
   ) {
     guard let observed = objects[cluster] else { return }
     var planner =
@@ -194,7 +194,7 @@ struct MCSWorld {
     planner.observe(
       isNew ? nil : changedObjects[cluster] ?? [], in: observed, view, change,
       reachability: ["blue": reachability])
-    let exports = planner.readExports(observed)
+    let exports = planner.readExports(observed, view)
     var allotted = allocators[cluster] ?? [:]
     let again = ServiceExportReconciler.plan(
       view, cluster: cluster, local: exports.services, only: exports.only,
@@ -220,11 +220,27 @@ struct MCSWorld {
     #expect(found.count == full.count)
     #expect(
       planner.addresses.mapValues { $0.filter { !$0.value.isEmpty } }["blue"] ?? [:]
-        == addresses["blue"] ?? [:])
+        == addresses(complete, observed, planner.namespaces))
     planners[cluster] = planner
     views[cluster] = view
     changedObjects[cluster] = []
     changedPaths[cluster] = []
+  }
+
+  /// Of derived Services, by what they are for.
+  private func addresses(
+    _ view: ClustersetView, _ objects: ClusterObjects, _ namespaces: [String: String]
+  ) -> [ServiceName: [IPAddress]] {
+    var out: [ServiceName: [IPAddress]] = [:]
+    for service in view.slices["blue"]?.services ?? [] where service.type == .clusterSetIP {
+      let key = ObjectKey(
+        namespace: service.service.namespace, name: ImportPlanner.derivedName(service.service))
+      let derived = objects[ObjectID(.services, key)]
+      let list = derived?.spec["clusterIPs"]?.array ?? []
+      guard namespaces[key.namespace] == "blue", !list.isEmpty else { continue }
+      out[service.service] = list.compactMap { $0.string.flatMap { IPAddress($0) } }
+    }
+    return out
   }
 
   private static func timeless(_ action: ObjectDiffer.Action) -> String {

@@ -151,7 +151,7 @@ struct NodeWorld {
     if isFirst { view.rebuild(from: registers) }
     services.observe(
       changed, in: objects, view, isFirst ? nil : ViewChange(), reachability: [:])
-    let exports = services.readExports(objects)
+    let exports = services.readExports(objects, view)
     _ = ServiceExportReconciler.plan(
       view, cluster: cluster, local: exports.services, only: exports.only,
       allocators: &allocators, observed: registers, now: 1)

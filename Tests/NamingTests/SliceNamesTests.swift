@@ -60,6 +60,24 @@ import Testing
     }
   }
 
+  /// While a service has no address of its own yet, one that leads to another port is none.
+  @Test func endpointsStandInWhereTheirPortsAreTheServices() throws {
+    var fixture = try Fixture()
+    let sources = NameSources(reachability: fixture.reachability, hasServiceAddresses: true)
+    func count() throws -> Int {
+      let resolver = Self.resolver(SliceNames(fixture.blue, sources))
+      let query = try Self.query("web.shop.svc.clusterset.local", RecordType.a)
+      return try DNSMessage(resolver.answer(query, from: Fixture.client)).answers.count
+    }
+    #expect(try count() > 0)
+    for cluster in ["b", "c"] {
+      try fixture.export(
+        "web", from: cluster, ["10.11.16.5"],
+        ports: [.init(name: "http", port: 80, targetPort: 8080)])
+    }
+    #expect(try count() == 0)
+  }
+
   private static let services = ["web", "db", "a", "queue"]
 
   private static func addresses(_ rng: inout SeededGenerator) -> [IPAddress] {

@@ -35,8 +35,6 @@ public struct ImportPlanner: Sendable {
 
   /// In the order in which they have to be made.
   public private(set) var desired: [DesiredObject] = []
-  /// Addresses of derived Services, by slice: what names resolve to in this cluster.
-  public private(set) var addresses: [String: [ServiceName: [IPAddress]]] = [:]
 
   private let input: Input
   private let objects: ClusterObjects
@@ -104,6 +102,17 @@ public struct ImportPlanner: Sendable {
     return "starling-" + String(repeating: "0", count: 16 - digits.utf8.count) + digits
   }
 
+  /// Those of the derived Service: what the service's names resolve to in this cluster.
+  static func addresses(of service: ServiceImport, in objects: ClusterObjects) -> [IPAddress] {
+    let key = ObjectKey(
+      namespace: service.service.namespace, name: derivedName(service.service))
+    guard service.type == .clusterSetIP, let derived = objects[ObjectID(.services, key)] else {
+      return []
+    }
+    let list = derived.spec["clusterIPs"]?.array ?? []
+    return list.compactMap { $0.string.flatMap { IPAddress($0) } }
+  }
+
   // MARK: One service
 
   private mutating func plan(_ service: ServiceImport, in slice: SliceView) {
@@ -112,14 +121,7 @@ public struct ImportPlanner: Sendable {
     let labels = [ObjectNames.slice: slice.name]
     let derived = ObjectKey(namespace: key.namespace, name: Self.derivedName(service.service))
     let families = self.families(of: service)
-    var ips: [String] = []
-    if service.type == .clusterSetIP, let existing = objects[ObjectID(.services, derived)] {
-      let list = existing.spec["clusterIPs"]?.array ?? []
-      ips = list.compactMap(\.string).filter { IPAddress($0) != nil }
-      if !ips.isEmpty {
-        addresses[slice.name, default: [:]][service.service] = ips.compactMap { IPAddress($0) }
-      }
-    }
+    let ips = Self.addresses(of: service, in: objects).map(\.description)
     desired.append(
       DesiredObject(
         input.imports, key,

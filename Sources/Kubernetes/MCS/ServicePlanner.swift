@@ -35,7 +35,6 @@ public struct ServicePlanner: Sendable {
     var finding: ExportReader.Finding?
     var local: LocalService?
     var refusal: String?
-    var addresses: [IPAddress] = []
     var actions: [ObjectDiffer.Action] = []
   }
 
@@ -44,7 +43,7 @@ public struct ServicePlanner: Sendable {
   public private(set) var namespaces: [String: String] = [:]
   /// By slice: addresses of derived Services, what names resolve to in this cluster.
   public private(set) var addresses: [String: [ServiceName: [IPAddress]]] = [:]
-  /// Services whose `addresses` changed in the last `plan`.
+  /// Services whose `addresses` changed in the last `readExports`.
   public private(set) var readdressed: Set<ServiceName> = []
   /// What is behind this cluster's own exports, as it is reached from here.
   public private(set) var localEndpoints: [ServiceName: [ServiceEndpoint]] = [:]
@@ -211,7 +210,9 @@ public struct ServicePlanner: Sendable {
     public var mayWithdraw: Bool
   }
 
-  public mutating func readExports(_ objects: ClusterObjects) -> Exports {
+  public mutating func readExports(
+    _ objects: ClusterObjects, _ view: ClustersetView
+  ) -> Exports {
     let reader = ExportReader(
       objects, index, slices: namespaces, consent: configuration.consent,
       optedOut: optedOut, families: sliceFamilies, only: dirty)
@@ -223,6 +224,8 @@ public struct ServicePlanner: Sendable {
       entries[service]?.finding = finding
     }
     for local in reader.services.services { entries[local.service]?.local = local }
+    readdressed = []
+    for service in dirty { place(service, objects, view) }
     relocated = dirty.filter { localEndpoints[$0] != entries[$0]?.local?.reached }
     for service in relocated { localEndpoints[service] = entries[service]?.local?.reached }
     return Exports(services: reader.services, only: dirty, mayWithdraw: isWhole)
@@ -236,7 +239,6 @@ public struct ServicePlanner: Sendable {
     _ objects: ClusterObjects, _ view: ClustersetView, refusals: [ServiceName: String],
     now milliseconds: UInt64
   ) -> [ObjectDiffer.Action] {
-    readdressed = []
     planned = dirty
     let local = LocalServices(services: dirty.compactMap { entries[$0]?.local })
     let imports = ImportPlanner(
@@ -261,7 +263,6 @@ public struct ServicePlanner: Sendable {
     }
     for service in dirty {
       entries[service]?.refusal = refusals[service]
-      place(service, imports.addresses)
       let actions = ObjectDiffer.actions(
         (desired[service] ?? []).filter { objects.isServed($0.id.type) }, observed: objects,
         made: index.made(for: service), mayDelete: isWhole)
@@ -275,14 +276,17 @@ public struct ServicePlanner: Sendable {
     return unsettled.sorted().flatMap { entries[$0]?.actions ?? [] }
   }
 
+  /// Notes the slice of a service, and its addresses in this cluster.
   private mutating func place(
-    _ service: ServiceName, _ found: [String: [ServiceName: [IPAddress]]]
+    _ service: ServiceName, _ objects: ClusterObjects, _ view: ClustersetView
   ) {
     let slice = namespaces[service.namespace]
-    let new = slice.flatMap { found[$0]?[service] } ?? []
-    let old = entries[service]
-    if let name = old?.slice, name != slice, addresses[name]?[service] != nil {
-      addresses[name]?[service] = nil
+    let found = slice.flatMap { view.slices[$0] }.flatMap { slice in
+      slice.isActive(configuration.cluster) ? slice.service(service) : nil
+    }
+    let new = found.map { ImportPlanner.addresses(of: $0, in: objects) } ?? []
+    if let old = entries[service]?.slice, old != slice, addresses[old]?[service] != nil {
+      addresses[old]?[service] = nil
       readdressed.insert(service)
     }
     if let slice, addresses[slice]?[service] ?? [] != new {
@@ -290,7 +294,6 @@ public struct ServicePlanner: Sendable {
       readdressed.insert(service)
     }
     entries[service]?.slice = slice
-    entries[service]?.addresses = new
   }
 
   /// Objects of a service carry its name, or are named as it is.

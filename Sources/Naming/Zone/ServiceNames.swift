@@ -120,8 +120,12 @@ struct ServiceNames: Sendable {
     /// The service's own addresses where there are any, else those of its endpoints.
     private func addresses(_ selected: [ServiceExport]) -> [IPAddress] {
       if let own = sources.serviceAddresses[service.service], !own.isEmpty { return own }
-      return selected.flatMap { export in
-        export.vips.isEmpty ? export.endpoints.filter(\.ready).map(\.address) : export.vips
+      return selected.flatMap { export -> [IPAddress] in
+        if sources.hasServiceAddresses, export.ports.contains(where: { $0.port != $0.targetPort }) {
+          return []
+        }
+        return export.vips.isEmpty
+          ? export.endpoints.filter(\.ready).map(\.address) : export.vips
       }
     }
   }

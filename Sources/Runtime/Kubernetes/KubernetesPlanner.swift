@@ -120,8 +120,8 @@ actor KubernetesPlanner {
     }
     hadMissed = hasMissed
     hasMissed = input.objects == nil
-    let relocated = input.objects == nil ? [] : services.relocated
-    let names = self.names(change, relocated, reachability, input.picture.zones)
+    let changed = input.objects == nil ? [] : services.relocated.union(services.readdressed)
+    let names = self.names(change, changed, reachability, input.picture.zones)
     let (gateway, waiting) = GatewayReconciler.desired(view, cluster: cluster)
     let plan = PlatformPlan(
       view: view, gateway: gateway, waiting: waiting,
@@ -142,8 +142,6 @@ actor KubernetesPlanner {
   /// What the second half comes to.
   struct Work: Sendable {
     var actions: [ObjectDiffer.Action] = []
-    /// Where those of the first half are out of date by now.
-    var names: NamingTable?
     /// Requests to be sent once, whatever becomes of them.
     var events: [APIRequest] = []
     /// When there is something to do without any change, milliseconds since 1970.
@@ -158,11 +156,6 @@ actor KubernetesPlanner {
       latest.refusals.map { ($0.service, $0.reason) }, uniquingKeysWith: { a, _ in a })
     var actions = services.plan(
       objects, view, refusals: refusals, now: input.now.wallMilliseconds)
-    let names =
-      services.readdressed.isEmpty
-      ? nil
-      : self.names(
-        ViewChange(), services.readdressed, latest.reachability, input.picture.zones)
     let facts = MirrorPlanner.PeerFacts.all(
       input.picture, view: view, cluster: cluster, holder: input.holder)
     actions += mirrors.actions(
@@ -177,7 +170,7 @@ actor KubernetesPlanner {
     // Only who acts makes keys and certificates.
     if input.role == .acts { actions += gateways.actions(view, objects, now: input.now) }
     return Work(
-      actions: actions, names: names, events: tell(input),
+      actions: actions, events: tell(input),
       nextMilliseconds: gateways.nextMilliseconds, lacksAuthority: gateways.lacksAuthority)
   }
 
@@ -188,7 +181,7 @@ actor KubernetesPlanner {
     let names = remembered.slices.map { slice in
       let sources = NameSources(
         reachability: Reachability(local: cluster, reachable: Set(slice.exports.map(\.cluster))),
-        serviceAddresses: remembered.addresses[slice.name] ?? [:])
+        serviceAddresses: remembered.addresses[slice.name] ?? [:], hasServiceAddresses: true)
       return SliceNames(slice, sources)
     }
     return NamingTable(
@@ -248,7 +241,7 @@ actor KubernetesPlanner {
   private func export(
     _ objects: ClusterObjects, _ now: Now
   ) -> ([RegisterWrite], [ServiceExportReconciler.Refusal]) {
-    let exports = services.readExports(objects)
+    let exports = services.readExports(objects, view)
     guard !exports.only.isEmpty else { return ([], []) }
     let plan = ServiceExportReconciler.plan(
       view, cluster: cluster, local: exports.services, only: exports.only,
@@ -284,7 +277,7 @@ actor KubernetesPlanner {
         slice,
         NameSources(
           reachability: reachability[slice] ?? Reachability(local: cluster),
-          serviceAddresses: services.addresses[slice] ?? [:],
+          serviceAddresses: services.addresses[slice] ?? [:], hasServiceAddresses: true,
           localEndpoints: services.localEndpoints)
       )
     }

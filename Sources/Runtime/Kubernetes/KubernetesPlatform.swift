@@ -54,6 +54,8 @@ final class KubernetesPlatform: Platform {
     /// Time alone may change which members are heard.
     var isUnsure = false
     var clock: Task<Void, Never>?
+    /// The peer lost its state, and goes by the cluster's objects.
+    var isRemembering = false
     var isDirty = false
     var isRunning = false
     var isStopped = false
@@ -300,7 +302,6 @@ final class KubernetesPlatform: Platform {
     state.withLock {
       ($0.nextMilliseconds, $0.lacksAuthority) = (work.nextMilliseconds, work.lacksAuthority)
     }
-    if let names = work.names { dns.serve(names) }
     if isHolder, await lease.mayWrite {
       await writer.replace(work.actions)
       send(work.events)
@@ -312,7 +313,16 @@ final class KubernetesPlatform: Platform {
   private func remember(
     _ input: KubernetesPlanner.Input, _ planner: KubernetesPlanner
   ) async {
-    state.withLock { ($0.registers, $0.objects) = (nil, nil) }
+    let isNew = state.withLock { state in
+      defer { state.isRemembering = true }
+      (state.registers, state.objects) = (nil, nil)
+      return !state.isRemembering
+    }
+    if isNew {
+      logger.warning(
+        "knows nothing but who it is: changes nothing in this cluster until it reaches another peer"
+      )
+    }
     guard let objects = input.objects else { return }
     dns.serve(await planner.remembered(objects, zones: input.picture.zones))
   }
