@@ -172,69 +172,42 @@ import Testing
   }
 
   @Test(.enabled(if: GatewayWires() != nil))
-  func trafficFlowsThroughGatewaysThatTheOperatorMade() async throws {
-    try await traffic(kubeconfigs: [])
+  func tunnelsStandWhateverIsAway() async throws {
+    try await tunnels(kubeconfigs: [])
   }
 
   @Test(.enabled(if: GatewayWires() != nil && KubernetesLab.kubeconfigs.count >= 2))
-  func trafficFlowsOnRealServers() async throws {
-    try await traffic(kubeconfigs: KubernetesLab.kubeconfigs)
+  func tunnelsStandOnRealServers() async throws {
+    try await tunnels(kubeconfigs: KubernetesLab.kubeconfigs)
   }
 
-  private func traffic(kubeconfigs: [String]) async throws {
+  private func tunnels(kubeconfigs: [String]) async throws {
     let wires = try #require(GatewayWires())
     try await GatewayClusters.with(kubeconfigs: kubeconfigs, wires: wires) { world in
       let (lab, kubelets) = (world.lab, world.kubelets)
       #expect(try await eventually { try await world.isSettled() })
       let (here, there) = (await kubelets[0].pods, await kubelets[1].pods)
       let own = try #require(try await world.plan(0, 0))
-      // Which of the other side's gateways answers, and which of ours it answers to, is theirs to choose.
-      var ways: [(replica: Int, source: String, target: String)] = []
-      for (near, far) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-        let plans = [try await world.plan(0, near), try await world.plan(1, far)]
-        let addresses = plans.compactMap { plan in
-          plan?.plan.slices.first?.addresses.first.map { "\($0.address)" }
-        }
-        try #require(addresses.count == 2)
-        ways.append((near, addresses[0], addresses[1]))
-      }
-      func works(_ way: (replica: Int, source: String, target: String)) async -> Bool {
-        guard let pod = here[way.replica] else { return false }
-        return await wires.pings(from: pod, way.source, way.target)
-      }
-      var way = ways[0]
-      let flows = try await eventually {
-        _ = try await world.isSettled()
-        for candidate in ways where await works(candidate) {
-          way = candidate
-          return true
-        }
-        return false
-      }
-      let first = try #require(here[way.replica])
-      let second = try #require(here[1 - way.replica])
-      #expect(flows, "\(wires.logs(first))")
       let platform = try #require(lab.clusters[0].host.current?.platform)
-      /// What the gateway says that is still heard.
-      func heard() -> GatewayStatus? {
-        platform.gatewayStatuses.first { $0.replica == "\(second.replica)" }
-      }
       let isTold = await eventually {
         platform.gatewayStatuses.count == 2
           && platform.gatewayStatuses.allSatisfy { status in
             status.tunnels.count == 2 && status.tunnels.allSatisfy { $0.state == .established }
           }
       }
-      #expect(isTold, "\(platform.gatewayStatuses) \(wires.logs(first))")
+      #expect(isTold, "\(platform.gatewayStatuses)")
       #expect(platform.gatewayProblem == nil)
+      let (first, second) = (try #require(here[0]), try #require(here[1]))
+      /// What the gateway says that is still heard.
+      func heard() -> GatewayStatus? {
+        platform.gatewayStatuses.first { $0.replica == "\(second.replica)" }
+      }
       // A dead feed withdraws nothing.
       await wires.kill("feed", of: first)
-      #expect(await works(way))
       #expect(platform.reachableClusters?["blue"] == ["c1"])
       // Nor does an API server that is away, nor one that is back.
       if let fake = lab.clusters[0].fake {
         await fake.stop()
-        #expect(await works(way))
         #expect(platform.reachableClusters?["blue"] == ["c1"])
         try await fake.start(port: fake.lastPort)
         let before = heard()?.tunnels.first?.keyAge

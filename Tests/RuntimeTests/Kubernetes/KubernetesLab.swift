@@ -227,15 +227,21 @@ final class KubernetesLab: Sendable {
   func stop() async {
     await leave()
     for cluster in clusters {
-      if cluster.fake == nil {
-        for name in [namespace, stranger] {
-          let id = ObjectID(.namespaces, ObjectKey(name: name))
-          _ = try? await cluster.api.send(.delete(id, uid: ""))
-        }
-      }
+      if cluster.fake == nil { await Self.clear(cluster.api, namespaces: [namespace, stranger]) }
       await cluster.api.shutdown()
       await cluster.fake?.stop()
     }
+  }
+
+  /// What gateways said last would stand for the next lab.
+  private static func clear(_ api: APITransport, namespaces: [String]) async {
+    var ids = namespaces.map { ObjectID(.namespaces, ObjectKey(name: $0)) }
+    for type in [ResourceType.sliceGateways, .nodeNetworks] {
+      let answer = try? await api.send(.list(type, namespace: ""))
+      let items = answer.flatMap { try? JSON(parsing: $0.body) }?["items"]?.array ?? []
+      ids += items.compactMap { KubernetesObject($0) }.map { ObjectID(type, $0.key) }
+    }
+    for id in ids { _ = try? await api.send(.delete(id, uid: "")) }
   }
 
   /// A namespace that takes no part in the slice.
