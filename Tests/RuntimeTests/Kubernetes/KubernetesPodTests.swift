@@ -98,6 +98,15 @@ import Testing
         print("the first connection came \(ContinuousClock.now - start) after the export")
       }
 
+      // Nobody brings plans any more, and there is no API server: traffic goes on.
+      for pod in await world.kubelets[0].pods.values { await wires.kill("feed", of: pod) }
+      #expect(await answers(target, from: client) == "c1")
+      if let fake = lab.clusters[0].fake {
+        await fake.stop()
+        #expect(await answers(target, from: client) == "c1")
+        try await fake.start(port: fake.lastPort)
+      }
+
       // The other cluster is gone altogether: this one goes on by itself.
       for pod in await world.kubelets[1].pods.values { try await wires.cut(pod, true) }
       let neighbour = try await near.pod("neighbour", in: lab.namespace)
