@@ -70,6 +70,12 @@ import Testing
     #expect(greedy.retryAfterSeconds == APIFailure.retryAfterLimit)
     let long = APIFailure(code: 500, message: String(repeating: "x", count: 100_000))
     #expect(long.message.count == APIFailure.messageLimit)
+    let ending = #"""
+      {"kind":"Status","code":403,"reason":"Forbidden",
+       "details":{"causes":[{"reason":"NamespaceTerminating","field":"metadata.namespace"}]}}
+      """#
+    #expect(APIFailure(code: 403, body: ending.utf8).isNamespaceTerminating)
+    #expect(!exists.isNamespaceTerminating)
   }
 
   @Test func linesAreTheSameInAnyPieces() throws {

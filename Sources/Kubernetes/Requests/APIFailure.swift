@@ -8,6 +8,8 @@ public struct APIFailure: Error, Hashable, Sendable, CustomStringConvertible {
   public var message: String
   /// From the header or the body.
   public var retryAfterSeconds: Int?
+  /// The object's namespace is being deleted and takes nothing new.
+  public var isNamespaceTerminating = false
 
   public static let messageLimit = 512
   /// What a server may ask for; more is cut to it.
@@ -33,6 +35,8 @@ public struct APIFailure: Error, Hashable, Sendable, CustomStringConvertible {
       message: isStatus ? status["message"]?.string ?? "" : "",
       retryAfterSeconds: header.flatMap { Self.seconds($0) }
         ?? status.at("details", "retryAfterSeconds")?.integer.map { Int(clamping: $0) })
+    let causes = isStatus ? status.at("details", "causes")?.array ?? [] : []
+    isNamespaceTerminating = causes.contains { $0["reason"] == "NamespaceTerminating" }
   }
 
   /// Whole seconds; the other form of RFC 9110 section 10.2.3, a date, no API server uses.

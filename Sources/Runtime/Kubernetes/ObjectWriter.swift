@@ -66,7 +66,9 @@ actor ObjectWriter {
       if action.kind == .revert { reverted(action.id) }
     case .refused(let action, let failure):
       count(action, "refused")
-      let level: Logger.Level = failure.isConflict || failure.isNotFound ? .debug : .warning
+      let isExpected =
+        failure.isConflict || failure.isNotFound || failure.isNamespaceTerminating
+      let level: Logger.Level = isExpected ? .debug : .warning
       logger.log(
         level: level, "object refused",
         metadata: ["object": "\(action.id)", "why": "\(failure)"])
