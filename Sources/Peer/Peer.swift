@@ -36,7 +36,7 @@ public struct Peer: Sendable {
   /// By slice, the changeset since which reconcilers cannot act on it.
   var failing: [String: Digest] = [:]
   var attachment = ScopeAttachment()
-  /// What this peer may write to already, where it has been restored from a backup.
+  /// What this peer has learned already, where it began without what others know.
   var recovery: Recovery?
   /// Changesets that were not taken since the start.
   public internal(set) var rejectedCount: UInt64 = 0
@@ -73,16 +73,12 @@ public struct Peer: Sendable {
     dissemination = Dissemination(local: id, options: spreading, seed: rng.next())
     tracking = ApplyTracking(local: id, seed: rng.next())
     clock = HybridClock(latest: state.latestTime)
-    if configuration.isRestored {
-      // Of all that it writes a peer writes this first.
-      let knowsItsRecord = state.value("cluster/\(configuration.cluster)/info") != nil
-      recovery = Recovery(isBare: !knowsItsRecord && !configuration.membership.seeds.isEmpty)
-    }
+    recovery = Recovery(configuration, knowsItsRecord: knowsItsRecord)
   }
 
   /// Whether nothing of a scope is known to differ from what others hold.
   public func isSynced(_ scope: Scope) -> Bool {
-    held[scope] == nil || antiEntropy.sessionCount == 0
+    held[scope] == nil || (antiEntropy.sessionCount == 0 && isKnown(scope))
   }
 
   /// When `tick` is due at the latest.

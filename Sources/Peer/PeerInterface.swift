@@ -137,7 +137,7 @@ public enum PeerEvent: Sendable {
   /// A change that was just made elsewhere comes from so many milliseconds in the future; its author's
   /// cluster, where it has one.
   case clockBehind(String?, UInt64)
-  /// A restored peer knows again what it wrote before.
+  /// A peer that began without what others know has learned it.
   case caughtUp
   /// Own changesets could not be made; the sentence says why.
   case cannotPublish(String)

@@ -71,7 +71,7 @@ extension Peer {
       }
     }
     if !named.isEmpty {
-      recover(named, now: now, effects: &effects)
+      recover(named, from: node, now: now, effects: &effects)
       sync(.digests(named, from: node), now: now, effects: &effects)
     }
   }

@@ -168,7 +168,7 @@ extension Peer {
       tracking.handle(
         .message(message, from: sender), isApplied: isApplied, now: now, effects: &out)
     case .digests(let digests, _):
-      recover(digests, now: now, effects: &effects)
+      recover(digests, from: sender, now: now, effects: &effects)
       antiEntropy.handle(.message(message, from: sender), source: state, now: now, effects: &out)
     default:
       antiEntropy.handle(.message(message, from: sender), source: state, now: now, effects: &out)
@@ -187,6 +187,9 @@ extension Peer {
       case .confirmed(let digest, let node):
         effects.append(.confirmed(digest, by: node))
       case .event(let event):
+        if case .sessionEnded(let report) = event {
+          recover(report, now: now, effects: &effects)
+        }
         effects.append(.event(.sync(event)))
       }
     }

@@ -1,14 +1,29 @@
 internal import Base
+internal import Membership
 internal import Replication
+internal import Slices
 
-/// Keeps a peer that was restored from a backup from writing before it knows what it wrote since: the
-/// counters of its writes would be used twice, for different values.
+/// Keeps a peer that begins without what others know from doing harm until it has learned it, scope by
+/// scope: a restored one from writing, since the counters of its writes would be used twice, for
+/// different values; one that knows nothing but itself from having its cluster follow that.
 ///
-/// A scope is known again when another holder's set is the same as ours, or when nobody else holds it.
+/// A scope is known once it was the same as another holder's, or once all of another holder's set was
+/// fetched, or when nobody else holds it.
 struct Recovery: Sendable {
   var known: Set<Scope> = []
-  /// It came back as who it is, and with nothing else: whoever may know more is not known to it yet.
-  var isBare = false
+  /// It knows nothing but itself, as it is new or has lost its state: whoever may know more is not known
+  /// to it yet.
+  let isBare: Bool
+  /// It was here before, and wrote what it may not know now.
+  let mayHaveWritten: Bool
+
+  /// - Returns: `nil` where nothing is lacking.
+  init?(_ configuration: PeerConfiguration, knowsItsRecord: Bool) {
+    // Of all that it writes a peer writes its record first. Alone there is nobody to learn from.
+    isBare = !knowsItsRecord && !configuration.membership.seeds.isEmpty
+    mayHaveWritten = configuration.isRestored
+    guard isBare || mayHaveWritten else { return nil }
+  }
 }
 
 extension Peer {
@@ -17,6 +32,10 @@ extension Peer {
   public var isBare: Bool { recovery?.isBare == true }
 
   func knowsOwnWrites(_ scope: Scope) -> Bool {
+    recovery?.mayHaveWritten != true || isKnown(scope)
+  }
+
+  func isKnown(_ scope: Scope) -> Bool {
     guard let recovery else { return true }
     if recovery.known.contains(scope) { return true }
     // That nobody else holds a scope is known only to who knows the others.
@@ -25,16 +44,44 @@ extension Peer {
   }
 
   /// Digests of sets that another peer holds, as it says.
-  mutating func recover(_ digests: [ScopeDigest], now: Now, effects: inout [Effect]) {
+  mutating func recover(
+    _ digests: [ScopeDigest], from holder: NodeID, now: Now, effects: inout [Effect]
+  ) {
     guard recovery != nil else { return }
     let same = digests.filter { $0.digest == antiEntropy.digest($0.scope) }.map(\.scope)
-    let before = recovery?.known.count
-    recovery?.known.formUnion(same)
-    guard recovery?.known.count != before else { return }
+    learned(same, from: holder, now: now, effects: &effects)
+  }
+
+  /// All was fetched that another holder had: where sets change all the time, they are hardly ever the
+  /// same.
+  mutating func recover(_ session: SessionReport, now: Now, effects: inout [Effect]) {
+    guard session.initiated, session.outcome == .done, session.lacked > 0,
+      // What one session fetches, others leave to it.
+      !antiEntropy.hasSession(in: session.scope)
+    else { return }
+    learned([session.scope], from: session.peer, now: now, effects: &effects)
+  }
+
+  private mutating func learned(
+    _ scopes: [Scope], from holder: NodeID, now: Now, effects: inout [Effect]
+  ) {
+    guard let before = recovery, !scopes.isEmpty else { return }
+    // Peers of one cluster may have lost their state together. Whoever has not has its record.
+    if before.isBare, before.mayHaveWritten, !knowsItsRecord,
+      admitted[holder]?.cluster == configuration.cluster
+    {
+      return
+    }
+    recovery?.known.formUnion(scopes)
+    guard recovery?.known.count != before.known.count else { return }
     publish(now: now, effects: &effects)
-    if held.keys.allSatisfy(knowsOwnWrites) {
+    if held.keys.allSatisfy(isKnown) {
       recovery = nil
       effects.append(.event(.caughtUp))
     }
+  }
+
+  var knowsItsRecord: Bool {
+    state.value(SlicePath.clusterInfo(configuration.cluster).text) != nil
   }
 }

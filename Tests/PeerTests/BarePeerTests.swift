@@ -111,6 +111,29 @@ private struct BarePeer {
     #expect(bare.stored == 1 && !bare.peer.isBare)
   }
 
+  /// The own cluster's other peers may have lost all as well: they are heard once the record is known,
+  /// which nobody wrote who knows nothing.
+  @Test func peersThatLostTheirStateTogetherWait() {
+    var bare = BarePeer(isRestored: true, known: 1, seeds: ["c2:7946"])
+    let sibling = SimulatedCrypto.signer(77)
+    let grant = bare.set.byRoot(
+      grant: Grant(subject: sibling.publicKey, capabilities: [.own("c1")]))
+    bare.handle(.introduced(1, [grant]))
+    func same(from node: NodeID) {
+      let digest = SetDigest(bare.peer.state.compared(.clusterset))
+      bare.handle(
+        .received(
+          from: node, [.sync(.digests([.init(scope: .clusterset, digest: digest)], answer: true))]))
+    }
+    let node = SimulatedCrypto.crypto.nodeID(of: sibling.publicKey)
+    same(from: node)
+    #expect(bare.peer.isBare)
+    bare.handle(.introduced(1, Array(bare.set.history.prefix(2))))
+    #expect(bare.peer.isBare)
+    same(from: node)
+    #expect(!bare.peer.isBare)
+  }
+
   /// A cluster set of one peer has nobody to learn from.
   @Test func aloneItWritesAtOnce() {
     var bare = BarePeer(isRestored: true, known: 1)

@@ -97,6 +97,8 @@ public struct AntiEntropy: Sendable {
   /// Sessions under way, those that answer an offer included.
   public var sessionCount: Int { sessions.count }
 
+  public func hasSession(in scope: Scope) -> Bool { sessions.keys.contains { $0.scope == scope } }
+
   /// Digests to put into a probe or an ack to a peer: those of a few scopes that it shares, others
   /// the next time.
   public mutating func advertisement(to peer: NodeID, limit: Int = 4) -> [ScopeDigest] {

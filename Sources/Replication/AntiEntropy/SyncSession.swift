@@ -75,8 +75,8 @@ struct SyncSession: Sendable {
 
   func report(_ key: Key, _ outcome: SessionReport.Outcome, now: Instant) -> SessionReport {
     SessionReport(
-      scope: key.scope, peer: key.peer, kind: kind, outcome: outcome, lacked: lacked,
-      offered: offered, controlBytes: controlBytes, changesetBytes: changesetBytes,
+      scope: key.scope, peer: key.peer, kind: kind, outcome: outcome, initiated: initiated,
+      lacked: lacked, offered: offered, controlBytes: controlBytes, changesetBytes: changesetBytes,
       rounds: rounds, duration: now - started)
   }
 }

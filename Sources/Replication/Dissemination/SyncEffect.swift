@@ -50,6 +50,8 @@ public struct SessionReport: Hashable, Sendable {
   public var peer: NodeID
   public var kind: Reconciliation
   public var outcome: Outcome
+  /// This side began it, to learn all that differs; otherwise it only fetched what was offered.
+  public var initiated: Bool
   /// Changesets that only the other side, and that only this side had.
   public var lacked: Int
   public var offered: Int
@@ -69,13 +71,15 @@ public struct SessionReport: Hashable, Sendable {
   }
 
   public init(
-    scope: Scope, peer: NodeID, kind: Reconciliation, outcome: Outcome, lacked: Int, offered: Int,
-    controlBytes: Int, changesetBytes: Int, rounds: Int, duration: Duration
+    scope: Scope, peer: NodeID, kind: Reconciliation, outcome: Outcome, initiated: Bool,
+    lacked: Int, offered: Int, controlBytes: Int, changesetBytes: Int, rounds: Int,
+    duration: Duration
   ) {
     self.scope = scope
     self.peer = peer
     self.kind = kind
     self.outcome = outcome
+    self.initiated = initiated
     self.lacked = lacked
     self.offered = offered
     self.controlBytes = controlBytes

@@ -21,7 +21,7 @@ struct PeerPicture: Sendable {
   var zones: [String]
   /// A member is suspect: time alone may change who is heard.
   var isUnsure: Bool
-  /// The peer lost its state and has not learned it again.
+  /// The peer has learned nothing yet, or not again.
   var isBare: Bool
 
   init(_ peer: Peer, now: Instant) {

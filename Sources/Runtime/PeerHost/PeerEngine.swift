@@ -276,7 +276,7 @@ final class PeerEngine: Sendable {
           timeMilliseconds: WallClock.now.wallMilliseconds, reason: outcome.sentence,
           source: origin.map { "peer \($0.short)" } ?? "api", author: author, id: id))
     case .caughtUp:
-      logger.notice("the restored state is up to date; this peer writes again")
+      logger.notice("knows what other peers know")
       try? store.clearRestored()
       for observer in bound.value.observers { observer(.caughtUp) }
     case .clockBehind(let cluster, let milliseconds): clockIsBehind(cluster, milliseconds)

@@ -124,12 +124,13 @@ import Testing
     }
   }
 
-  /// Its volume is gone and nobody is there to learn from: what the cluster has stays as it is, and
-  /// names are answered.
-  @Test func whoKnowsNothingButItselfChangesNothing() async throws {
+  /// Its volume is gone, or it joins anew by a token, and nobody is there to learn from: what the
+  /// cluster has stays as it is, and names are answered.
+  @Test(arguments: [false, true])
+  func whoKnowsNothingButItselfChangesNothing(joinsAnew: Bool) async throws {
     let lab = try await KubernetesLab(2)
     do {
-      try await changesNothing(lab)
+      try await changesNothing(lab, joinsAnew: joinsAnew)
     } catch {
       await lab.stop()
       throw error
@@ -137,7 +138,7 @@ import Testing
     await lab.stop()
   }
 
-  private func changesNothing(_ lab: KubernetesLab) async throws {
+  private func changesNothing(_ lab: KubernetesLab, joinsAnew: Bool) async throws {
     let key = ObjectKey(namespace: lab.namespace, name: "starling-identity")
     _ = try await lab.clusters[1].api.send(
       .create(KubernetesObject(.secrets, key, ["type": "Opaque"]), .secrets))
@@ -155,6 +156,7 @@ import Testing
       return try !IdentityBundle(json: bytes).seeds.isEmpty
     }
     #expect(isKept)
+    let token = joinsAnew ? try await lab.token(for: 1) : nil
     await lab.leave()
     let before = try await objects(lab)
     #expect(before.count == 3)
@@ -162,15 +164,16 @@ import Testing
     let directory = TemporaryDirectory()
     let dns = try #require(IPEndpoint(lab.clusters[1].dns))
     let configuration = try DaemonConfiguration(
-      ConfigurationLoader(flags: [
-        "dataDir": directory.path, "listen": "127.0.0.1:\(try await KubernetesLab.freePort())",
-        "api.listen": "", "metrics.listen": "", "gateway.listen": "",
-        "api.unixSocket": directory.file("api.sock"), "platform": "kubernetes",
-        "kubernetes.kubeconfig": lab.clusters[1].directory.file("kubeconfig"),
-        "kubernetes.namespace": lab.namespace, "kubernetes.consent": "all",
-        "kubernetes.dns.listen": dns.description,
-      ]))
-    try await IdentityVault.restore(configuration, logger: Self.logger)
+      ConfigurationLoader(
+        flags: (token.map { ["joinToken": $0] } ?? [:]).merging([
+          "dataDir": directory.path, "listen": "127.0.0.1:\(try await KubernetesLab.freePort())",
+          "api.listen": "", "metrics.listen": "", "gateway.listen": "",
+          "api.unixSocket": directory.file("api.sock"), "platform": "kubernetes",
+          "kubernetes.kubeconfig": lab.clusters[1].directory.file("kubeconfig"),
+          "kubernetes.namespace": lab.namespace, "kubernetes.consent": "all",
+          "kubernetes.dns.listen": dns.description,
+        ]) { $1 }))
+    if !joinsAnew { try await IdentityVault.restore(configuration, logger: Self.logger) }
     let host = try PeerHost(
       configuration: configuration, group: MultiThreadedEventLoopGroup.singleton,
       registry: MetricsRegistry(), logger: Self.logger)

@@ -170,17 +170,11 @@ final class KubernetesLab: Sendable {
 
   /// One token a cluster; all join through the first.
   private func join() async throws {
-    let choice = try GrantChoice(genesis: genesis, key: root.publicKey)
-    let seed = clusters[0].host.configuration.listen.description
     for (index, cluster) in clusters.enumerated() {
-      let made = try MadeToken(
-        TokenRequest(cluster: cluster.name, seeds: index == 0 ? [] : [seed]), genesis: genesis,
-        choice: choice, chain: [], signer: root.signer, snapshot: try await snapshot(),
-        nowMilliseconds: Self.now)
-      if index > 0 { try await push([made.changeset]) }
+      let token = try await token(for: index)
       let isReady = await eventually { cluster.host.currentPhase.0 == .unjoined }
       guard isReady else { throw CancellationError() }
-      _ = try await cluster.host.join(token: made.token.text)
+      _ = try await cluster.host.join(token: token)
     }
     var members = clusters.map { SliceMember(cluster: $0.name, namespaces: [namespace]) }
     members.sort { $0.cluster < $1.cluster }
@@ -193,6 +187,17 @@ final class KubernetesLab: Sendable {
       try SlicePlan(applying: manifest, to: StateRegisters(state: $0.state))
     }
     try await write(plan.writes)
+  }
+
+  /// The first cluster's is pushed nowhere: there is nobody yet.
+  func token(for index: Int) async throws -> String {
+    let seed = clusters[0].host.configuration.listen.description
+    let made = try MadeToken(
+      TokenRequest(cluster: clusters[index].name, seeds: index == 0 ? [] : [seed]),
+      genesis: genesis, choice: try GrantChoice(genesis: genesis, key: root.publicKey),
+      chain: [], signer: root.signer, snapshot: try await snapshot(), nowMilliseconds: Self.now)
+    if index > 0 { try await push([made.changeset]) }
+    return made.token.text
   }
 
   /// What an admin signs.
