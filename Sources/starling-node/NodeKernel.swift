@@ -47,6 +47,9 @@ struct NodeKernel {
     }
     try inside {
       for (name, value) in Self.settings { try NetworkSetting.write(name, value) }
+      // Packet rules say what may come from where. The loose filter drops what comes by a device without
+      // an address, as a gateway's to the others has none, from a source that lies behind another device.
+      try NetworkSetting.write("ipv4/conf/default/rp_filter", role == .node ? "2" : "0")
       guard plan.usesIPv6 else { return }
       for (name, value) in role == .node ? Self.ownSettingsV6 : Self.settingsV6 {
         try NetworkSetting.write(name, value)
@@ -60,7 +63,7 @@ struct NodeKernel {
     // Flows, not packets, are shared among gateways.
     ("ipv4/fib_multipath_hash_policy", "1"), ("ipv6/fib_multipath_hash_policy", "1"),
     // Replies may come by another gateway than the one that took the question.
-    ("ipv4/conf/all/rp_filter", "0"), ("ipv4/conf/default/rp_filter", "2"),
+    ("ipv4/conf/all/rp_filter", "0"),
   ]
 
   /// Devices that are still to be made: a runtime or the machine may have IPv6 off for new ones.

@@ -16,7 +16,10 @@ import Testing
           "block": "10.11.16.0/20", "network": .integer(network),
           "nodeAddress": .string("10.11.16.\(40 + number)"),
           "chunk": chunk.map { .string($0) },
-          "gateways": [["address": "10.11.16.1", "underlay": "192.0.2.2"]],
+          "gateways": [
+            ["address": "10.11.16.1", "underlay": "192.0.2.2"],
+            ["address": "10.11.16.2", "underlay": "192.0.2.3"],
+          ],
           "endpoints": .array(
             endpoints.map {
               [
@@ -63,7 +66,11 @@ import Testing
     let document = try NodeDocument(try #require(NodeComposer.gateway(gateway, of: networks)))
     #expect(document.role == .gateway)
     #expect(document.slices[0].nodeAddress.description == "10.11.16.1")
-    #expect(document.slices[0].nodes.map { $0.behind.count } == [0, 1])
+    // And of one another: what is for one may come out of another one's tunnel.
+    let nodes = document.slices[0].nodes
+    #expect(nodes.map { $0.behind.count } == [0, 1, 0])
+    #expect(nodes[2].address.description == "10.11.16.2")
+    #expect(nodes[2].underlay.description == "192.0.2.3")
     let stranger = try #require(IPAddress("192.0.2.9"))
     #expect(NodeComposer.gateway(stranger, of: networks) == nil)
   }

@@ -38,7 +38,10 @@ public enum NodeComposer {
         for field in ["name", "overlay", "cidr", "block", "network", "tunnelMTU"] {
           out[field] = slice[field]
         }
-        out["nodes"] = .array(neighbours(of: slice, all, besides: [], "\(underlay)"))
+        // A flow from elsewhere takes any gateway, also one that is meant for another of them.
+        out["nodes"] = .array(
+          neighbours(of: slice, all, besides: [], "\(underlay)")
+            + siblings(of: underlay, in: slice))
         slices[name] = out
       }
     }
@@ -75,6 +78,16 @@ public enum NodeComposer {
           "addresses": .array(addresses.sorted().map { .string("\($0)") }),
         ]
       }
+    }
+  }
+
+  /// The cluster's other gateways in a slice.
+  private static func siblings(of underlay: IPAddress, in slice: JSON) -> [JSON] {
+    (slice["gateways"]?.array ?? []).compactMap { gateway in
+      guard let other = gateway["underlay"]?.string.flatMap({ IPAddress($0) }),
+        other != underlay, other.family == underlay.family, let address = gateway["address"]
+      else { return nil }
+      return ["address": address, "underlay": .string("\(other)"), "behind": []]
     }
   }
 

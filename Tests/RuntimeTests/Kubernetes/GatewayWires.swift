@@ -143,6 +143,14 @@ actor GatewayWires {
     try ip("-n \(namespace(pod)) link set eth0 \(isCut ? "down" : "up")")
   }
 
+  /// Whether a gateway reaches an address of the slice from its own.
+  func pings(from pod: FakeKubelet.Pod, _ source: String, _ address: String) -> Bool {
+    (try? Self.run(
+      [
+        "ip", "netns", "exec", namespace(pod), "ping", "-c", "1", "-W", "1", "-I", source, address,
+      ])) != nil
+  }
+
   nonisolated func logs(_ pod: FakeKubelet.Pod) -> String {
     ["gateway", "node", "feed"].map { name in
       let data = FileManager.default.contents(atPath: "\(pod.folder)/\(name).log") ?? Data()

@@ -60,6 +60,7 @@ import Testing
       let gateways = await world.kubelets[0].pods
       let gateway = try #require(gateways[0])
       #expect(isReached, "\(wires.logs(gateway))")
+      #expect(try await gatewaysReachOneAnother(world, wires))
       // A port that is not exported stays closed, and nobody enforces a policy here but the agents.
       #expect(await wires.fetch(target, port: 8081, from: client) == nil)
       #expect(await answers(target, from: outsider) == nil)
@@ -121,5 +122,25 @@ import Testing
       #expect(isLocal)
       #expect(await answers(target, from: outsider) == nil)
     }
+  }
+
+  /// By their own addresses, whichever gateway a flow takes on its way there and back.
+  private func gatewaysReachOneAnother(
+    _ world: GatewayClusters, _ wires: GatewayWires
+  ) async throws -> Bool {
+    func address(_ cluster: Int, _ replica: Int) async throws -> String {
+      let plan = try #require(try await world.plan(cluster, replica)).plan
+      return "\(try #require(plan.slices.first?.addresses.first).address)"
+    }
+    for (near, far) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+      let pod = try #require(await world.kubelets[0].pods[near])
+      let (source, target) = (try await address(0, near), try await address(1, far))
+      let answers = try await eventually {
+        _ = try await world.isSettled()
+        return await wires.pings(from: pod, source, target)
+      }
+      guard answers else { return false }
+    }
+    return true
   }
 }
