@@ -231,7 +231,9 @@ def lease(lab, everyone, options, say):
     """Another peer of the same cluster takes over when the holder dies, again and again."""
     cluster = everyone[0]
     pair = [cluster, lab.another_peer(cluster)]
-    out = {"lease_taken_ms": [], "death_to_answer_ms": []}
+    out = {
+        "death_known_ms": [], "lease_taken_ms": [], "known_to_taken_ms": [],
+        "death_to_answer_ms": []}
 
     def holder():
         found = cluster.kube.get("Lease", "starling-system", "starling")
@@ -248,14 +250,28 @@ def lease(lab, everyone, options, say):
         acting.kill()
         cluster.export_service(name)
 
+        known = None
+
         def taken():
+            nonlocal known
+            if known is None and any(
+                    m["node"] == nodes[acting] and m["state"] == "dead"
+                    for m in other.api("/v1/members")):
+                known = time.monotonic()
             found = cluster.kube.get("Lease", "starling-system", "starling")
             return found["spec"].get("holderIdentity") == nodes[other]
         clusters.eventually(taken, 60, "the Lease changes hands", interval=0.01)
-        out["lease_taken_ms"].append(round((time.monotonic() - began) * 1e3))
+        now = time.monotonic()
+        known = known or now
+        for figure, since, until_then in (
+                ("death_known_ms", began, known), ("lease_taken_ms", began, now),
+                ("known_to_taken_ms", known, now)):
+            out[figure].append(round((until_then - since) * 1e3))
         clusters.eventually(lambda: answers(everyone[1], name), 60, "the export is answered")
         out["death_to_answer_ms"].append(round((time.monotonic() - began) * 1e3))
-        say(f"lease: taken after {out['lease_taken_ms'][-1]} ms")
+        say(
+            f"lease: death known after {out['death_known_ms'][-1]} ms, "
+            f"taken {out['known_to_taken_ms'][-1]} ms later")
         acting.start()
         acting.wait_joined()
     pair[1].kill()
