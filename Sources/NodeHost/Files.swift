@@ -64,6 +64,11 @@ public enum Files {
     guard unlink(path) == 0 || errno == ENOENT else { throw SystemError(path) }
   }
 
+  /// Makes it as new as if it had been written.
+  public static func touch(_ path: String) throws(SystemError) {
+    guard utimensat(AT_FDCWD, path, nil, 0) == 0 else { throw SystemError(path) }
+  }
+
   public static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
   public static func makeFolder(_ path: String) throws(SystemError) {

@@ -13,7 +13,8 @@ import UnixSignals
     abstract: "Keeps the document of a node agent (starling-node) as the cluster's API has it.",
     discussion: """
       What goes wrong changes nothing: the document stays, and the agent keeps what is in force.
-      In a Pod the ServiceAccount is used; it needs to list and watch nodenetworks.starling.dev.
+      In a Pod the ServiceAccount is used; it needs to list and watch nodenetworks.starling.dev, and to \
+      patch nodenetworks/status, where it says how the agent fares.
       With --secret it also keeps the plan of a gateway (starling-gateway) as that Secret has it, and \
       says in slicegateways.starling.dev how the tunnels are.
       """)
@@ -64,7 +65,8 @@ import UnixSignals
     if let secret {
       feeds.append(
         try GatewayFeed(
-          GatewayFeed.Subject(secret: secret, plan: plan, pod: pod), kubeconfig: kubeconfig,
+          GatewayFeed.Subject(secret: secret, plan: plan, pod: pod, document: document),
+          kubeconfig: kubeconfig,
           namespace: namespace.isEmpty ? nil : namespace, logger: logger))
     }
     var quiet = logger

@@ -22,7 +22,11 @@ struct NodeAgent: ~Copyable {
   private var unserved: [String: String] = [:]
   private var isDirty = true
   private var ticks = 0
+  /// Why the document, and what it says, is not in force.
+  private var refusal = ""
   private var lastProblem = ""
+  /// What the file beside the document says.
+  private var reported: NodeStatus?
 
   /// Passes come at least this often: what others changed is put back.
   static let ticksPerCheck = 16
@@ -45,6 +49,26 @@ struct NodeAgent: ~Copyable {
       ticks += 1
       if ticks % Self.ticksPerCheck == 0 { isDirty = true }
       if isDirty { pass() }
+      report()
+    }
+  }
+
+  /// Says in the file beside the document how the agent fares, when that changes, and that it is there.
+  private mutating func report() {
+    let path = NodeStatus.path(forDocument: options.document)
+    let status = NodeStatus(problem: refusal.isEmpty ? lastProblem : refusal, unserved: unserved)
+    let isNew = status != reported
+    guard isNew || ticks % Self.ticksPerCheck == 0 else { return }
+    do {
+      if isNew {
+        try Files.replace(path, with: status.json.bytes)
+      } else {
+        try Files.touch(path)
+      }
+      reported = status
+    } catch {
+      if reported != nil { say("\(error)") }
+      reported = nil
     }
   }
 
@@ -59,10 +83,12 @@ struct NodeAgent: ~Copyable {
     do {
       let next = try NodeDocument(try JSON(parsing: try Files.read(options.document)))
       document = next
+      refusal = ""
       if kernel?.role != next.role { kernel = NodeKernel(role: next.role, options: options) }
       isDirty = true
     } catch {
-      say("\(options.document): \(error); what is in force stays")
+      refusal = "\(options.document): \(error); what is in force stays"
+      say(refusal)
     }
   }
 
@@ -277,6 +303,7 @@ struct NodeAgent: ~Copyable {
       }
     }
     try Files.remove("\(options.stateFolder)/\(PodNamespaces.fileName)")
+    try Files.remove(NodeStatus.path(forDocument: options.document))
     for attachment in try records.all() { try records.remove(attachment.id) }
     NodeKernel(role: .node, options: options).remove()
   }

@@ -296,6 +296,27 @@ class NodesOfBothFamilies(NodeCase):
             self.reaches(client, family.at("b", 77), "b-web")
             self.refused(outsider, family.at("b", 77))
 
+    def test_agents_say_how_they_fare(self):
+        """In a file beside the document, for the feed."""
+        a, _, _ = self.sides_with_web()
+        a.start()
+        node, document = a.nodes[0], self.lab.directory / "a-node0.json"
+        file = document.with_name(f"{document.name}.status")
+
+        def problem():
+            return json.loads(file.read_text())["problem"]
+        clusters.eventually(lambda: file.exists() and problem() == "", 20, "all is well", 0.1)
+        whole = document.read_text()
+        document.write_text(whole[:-9])
+        clusters.eventually(
+            lambda: "what is in force stays" in problem(), 20, "the document is refused", 0.1)
+        document.write_text(whole)
+        clusters.eventually(lambda: problem() == "", 20, "all is well again", 0.1)
+        written = file.stat().st_mtime
+        clusters.eventually(lambda: file.stat().st_mtime > written, 20, "it is still there")
+        node.remove()
+        self.assertFalse(file.exists())
+
     def test_without_ipv6(self):
         """A node without IPv6 serves slices of IPv4, and says why others are not."""
         a, b, client = self.sides_with_web()
@@ -309,6 +330,8 @@ class NodesOfBothFamilies(NodeCase):
         log = (node.folder / "agent.log").read_text()
         self.assertIn(f"slice {V6.slice} is not served: ", log)
         self.assertIn(off, log)
+        status = self.lab.directory / "a-node0.json.status"
+        self.assertIn(off, json.loads(status.read_text())["unserved"][V6.slice])
         self.assertNotIn(f"sx-{V6.slice}", node.inside("ip", "link"))
         # The agent leaves the node's own settings alone.
         self.assertEqual(node.host.check(["sysctl", "-n", off]).strip(), "1")

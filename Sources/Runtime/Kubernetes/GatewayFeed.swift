@@ -16,11 +16,14 @@ public struct GatewayFeed: Service, Sendable {
     public var plan: String
     /// Whose words these are.
     public var pod: String
+    /// Of the node agent beside the gateway process.
+    public var document: String
 
-    public init(secret: String, plan: String, pod: String) {
+    public init(secret: String, plan: String, pod: String, document: String) {
       self.secret = secret
       self.plan = plan
       self.pod = pod
+      self.document = document
     }
   }
 
@@ -56,8 +59,7 @@ public struct GatewayFeed: Service, Sendable {
 
   public func run() async throws {
     let transport = APITransport(access)
-    let reporter = GatewayReporter(
-      transport, pod: subject.pod, plan: subject.plan, logger: logger)
+    let reporter = GatewayReporter(transport, subject, logger: logger)
     let (changes, changed) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
     let watch = ClusterWatch(transport, logger: logger) { _, _ in changed.yield() }
     await watch.start([Self.watched(subject.secret, in: namespace)])

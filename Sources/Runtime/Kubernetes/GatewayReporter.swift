@@ -2,6 +2,7 @@ internal import Base
 internal import Foundation
 internal import Kubernetes
 internal import Logging
+internal import Nodes
 
 /// Says in the SliceGateways of one gateway how its tunnels are: at once what changed of their state,
 /// and every 15 s the figures.
@@ -9,6 +10,7 @@ actor GatewayReporter {
   private let transport: APITransport
   private let pod: String
   private let plan: String
+  private let document: String
   private let logger: Logger
   private var told: [String: Told] = [:]
   private var known: [String: SliceGatewayReport] = [:]
@@ -37,10 +39,11 @@ actor GatewayReporter {
   static let pause: Duration = .milliseconds(250)
   static let retry: Duration = .seconds(2)
 
-  init(_ transport: APITransport, pod: String, plan: String, logger: Logger) {
+  init(_ transport: APITransport, _ subject: GatewayFeed.Subject, logger: Logger) {
     self.transport = transport
-    self.pod = pod
-    self.plan = plan
+    pod = subject.pod
+    plan = subject.plan
+    document = subject.document
     self.logger = logger
   }
 
@@ -100,10 +103,13 @@ actor GatewayReporter {
       let (status, failures) = try? GatewayStatusFile.read(content.bytes)
     else { return }
     let now = WallClock.now.instant
+    // Tunnels that no node can use serve nobody.
+    let agent = NodeStatus.read(forDocument: document) ?? NodeStatus()
     let tunnels = Dictionary(grouping: status.tunnels, by: \.slice)
     for slice in known.keys {
       known[slice]?.isSilent = false
-      known[slice]?.failure = failures[slice] ?? ""
+      known[slice]?.failure =
+        failures[slice] ?? (agent.problem.isEmpty ? agent.unserved[slice] ?? "" : agent.problem)
       known[slice]?.listen = status.listen.description
       known[slice]?.tunnels = (tunnels[slice] ?? []).map { measured($0, now) }
         .sorted { ($0.remote, $0.replica) < ($1.remote, $1.replica) }

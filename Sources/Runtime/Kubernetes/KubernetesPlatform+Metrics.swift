@@ -1,3 +1,6 @@
+internal import Nodes
+internal import Synchronization
+
 extension KubernetesPlatform {
   func collectMetrics() {
     registry.collect { [weak self] registry in
@@ -13,6 +16,13 @@ extension KubernetesPlatform {
           "starling_kubernetes_requests_total", help: "Requests to the API server, by method.",
           labels: ["method": method]
         ).raise(to: count)
+      }
+      let nodes = self.state.withLock { $0.nodes }
+      for reason in NodeStatus.Reason.allCases.map(Optional.init) + [nil] {
+        registry.gauge(
+          "starling_node_agents", help: "Nodes by what their agents say.",
+          labels: ["state": reason?.rawValue ?? "Unknown"]
+        ).set(Double(nodes[reason] ?? 0))
       }
       for status in self.gatewayStatuses { TunnelMetrics.set(status, in: registry) }
     }

@@ -5,6 +5,7 @@ internal import Logging
 internal import Membership
 internal import NIOCore
 internal import Naming
+internal import Nodes
 internal import Peer
 internal import Replication
 internal import Slices
@@ -53,8 +54,10 @@ final class KubernetesPlatform: Platform {
     var lacksAuthority = false
     /// Time alone may change which members are heard.
     var isUnsure = false
+    /// How many nodes fare how, as their feeds say.
+    var nodes: [NodeStatus.Reason?: Int] = [:]
     var clock: Task<Void, Never>?
-    /// The peer lost its state, and goes by the cluster's objects.
+    /// The peer has not learned the state, and goes by the cluster's objects.
     var isRemembering = false
     var isDirty = false
     var isRunning = false
@@ -292,6 +295,9 @@ final class KubernetesPlatform: Platform {
     let isHolder = await lease.isHolder
     // Before everything was listed once nothing is known to be absent.
     guard let objects = input.objects else { return }
+    if input.changed?.contains(where: { $0.type == .nodeNetworks }) ?? true {
+      state.withLock { $0.nodes = NodeStatus.counts(objects.all(.nodeNetworks)) }
+    }
     if isHolder {
       let registers = publication.plan.publications
       if !registers.isEmpty { engine.publish(registers) }
@@ -308,8 +314,8 @@ final class KubernetesPlatform: Platform {
     }
   }
 
-  /// What a peer does that lost its state: it changes nothing, and answers what the cluster's objects
-  /// say. Once it knows the state again everything is new to it.
+  /// What a peer does that has not learned the state yet, as it is new or has lost it: it changes nothing,
+  /// and answers what the cluster's objects say. Once it knows the state everything is new to it.
   private func remember(
     _ input: KubernetesPlanner.Input, _ planner: KubernetesPlanner
   ) async {
@@ -319,8 +325,8 @@ final class KubernetesPlatform: Platform {
       return !state.isRemembering
     }
     if isNew {
-      logger.warning(
-        "knows nothing but who it is: changes nothing in this cluster until it reaches another peer"
+      logger.notice(
+        "knows nothing but itself: changes nothing in this cluster until it has learned from a peer"
       )
     }
     guard let objects = input.objects else { return }

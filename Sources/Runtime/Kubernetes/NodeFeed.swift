@@ -49,7 +49,7 @@ public struct NodeFeed: Service, Sendable {
   static var watched: WatchConfiguration {
     var configuration = WatchConfiguration(.nodeNetworks)
     configuration.isOptional = true
-    configuration.keeps = [["spec"]]
+    configuration.keeps = [["spec"], ["status", "conditions"]]
     configuration.limits = ObjectStore.Limits(objects: NodeComposer.nodeLimit, bytes: 256 << 20)
     return configuration
   }
@@ -59,6 +59,12 @@ public struct NodeFeed: Service, Sendable {
     let (changes, changed) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
     let watch = ClusterWatch(transport, logger: logger) { _, _ in changed.yield() }
     await watch.start([Self.watched])
+    let reports = Task { [transport] in
+      guard case .node(let name) = subject else { return }
+      let reporter = NodeReporter(
+        node: name, document: path, transport: transport, watch: watch, logger: logger)
+      await reporter.run()
+    }
     var written = (try? PrivateFile.read(path, limit: Self.limit))?.bytes
     var told: [UInt8]?
     var complaint = ""
@@ -85,6 +91,8 @@ public struct NodeFeed: Service, Sendable {
         }
       }
     }
+    reports.cancel()
+    await reports.value
     await watch.stop()
     await transport.shutdown()
   }

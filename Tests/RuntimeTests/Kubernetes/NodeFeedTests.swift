@@ -5,6 +5,7 @@ import Logging
 import Nodes
 import ServiceLifecycle
 import Slices
+import Synchronization
 import Testing
 
 @testable import Runtime
@@ -70,6 +71,27 @@ import Testing
     try await pod("second", "10.100.0.3", lab)
     #expect(
       await eventually(within: .seconds(60)) { sources(path) == ["10.100.0.2", "10.100.0.3"] })
+    // The feed tells how the agent fares, and the peer counts it.
+    func say(_ status: NodeStatus) throws {
+      try Data(status.json.bytes).write(
+        to: URL(fileURLWithPath: NodeStatus.path(forDocument: path)), options: .atomic)
+    }
+    func told(_ reason: String) async -> Bool {
+      await eventually(within: .seconds(60)) {
+        let node = fake.edit { $0.store.all(.nodeNetworks).first { $0.name == "node0" } }
+        let ready = node?.status["conditions"]?.array?.first
+        return ready?["reason"]?.string == reason
+      }
+    }
+    try say(NodeStatus(unserved: ["blue": "no IPv6"]))
+    #expect(await told("NotServed"))
+    try say(NodeStatus())
+    #expect(await told("Applied"))
+    let platform = try #require(lab.clusters[0].host.current?.platform as? KubernetesPlatform)
+    let isCounted = await eventually {
+      platform.state.withLock { $0.nodes } == [.applied: 1, nil: 1]
+    }
+    #expect(isCounted)
     // It goes with its node, and nobody else writes it again and again.
     let owner = fake.edit { api in
       api.store.all(.nodeNetworks).first?.metadata["ownerReferences"]?.array?.first
