@@ -44,6 +44,25 @@ import Testing
     #expect(quiet)
   }
 
+  /// The name waits for the derived Service's address, so that Service does not wait for its owner.
+  @Test func theDerivedServiceIsMadeBesideTheImport() throws {
+    var world = try MCSWorld()
+    world.export("web", in: "a")
+    _ = world.pass("a")
+    let first = world.pass("b").filter { $0.kind == .create }.map(\.id.type)
+    #expect(first == [.serviceImports, .services])
+    // An import that goes takes its Service along: none is made for it.
+    world.settle()
+    var imported = try #require(world[.serviceImports, "web", in: "b"])
+    let name = ImportPlanner.derivedName(ServiceName(namespace: "shop", name: "web"))
+    world.remove(.services, name, in: "b")
+    imported.json["metadata"]?["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    world.put(imported, .serviceImports, in: "b")
+    #expect(world.pass("b").isEmpty)
+    world.remove(.serviceImports, "web", in: "b")
+    #expect(world.pass("b").map(\.kind) == [.create, .create])
+  }
+
   @Test func anUnexportedServiceGoesEverywhere() throws {
     var world = try MCSWorld()
     world.export("web", in: "a")

@@ -136,7 +136,7 @@ public struct ImportPlanner: Sendable {
       desired.append(
         DesiredObject(
           .services, derived, labels: labels.merging([MCS.serviceNameLabel: key.name]) { $1 },
-          ["spec": Self.derivedSpec(service, families)], owner: id))
+          ["spec": Self.derivedSpec(service, families)], owner: id, precedesOwner: true))
     }
     let endpoints = ImportedEndpoints(
       service, in: slice, cluster: input.cluster,

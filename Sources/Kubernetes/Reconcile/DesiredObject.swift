@@ -14,8 +14,10 @@ public struct DesiredObject: Hashable, Sendable {
   public var id: ObjectID
   public var object: KubernetesObject
   public let extent: Extent
-  /// With which it goes: the server deletes it when that one is deleted. It is not made before.
+  /// With which it goes: the server deletes it when that one is deleted.
   public var owner: ObjectID?
+  /// It is made beside its owner, whose reference follows: others wait for what the server puts into it.
+  public let precedesOwner: Bool
   /// Everything that is wanted in `status`; `nil`: not ours to say.
   public var status: JSON?
   /// No field of it is wanted any more.
@@ -24,11 +26,12 @@ public struct DesiredObject: Hashable, Sendable {
   public init(
     _ type: ResourceType, _ key: ObjectKey, labels: [String: String] = [:],
     annotations: [String: String] = [:], _ members: [String: JSON?] = [:], owner: ObjectID? = nil,
-    status: JSON? = nil, extent: Extent = .whole
+    precedesOwner: Bool = false, status: JSON? = nil, extent: Extent = .whole
   ) {
     id = ObjectID(type, key)
     self.extent = extent
     self.owner = owner
+    self.precedesOwner = precedesOwner
     self.status = status
     isReleased = extent == .fields && labels.isEmpty && annotations.isEmpty && members.isEmpty
     object = KubernetesObject(type, key, members)

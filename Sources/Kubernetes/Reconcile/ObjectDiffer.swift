@@ -80,10 +80,9 @@ public enum ObjectDiffer {
     if desired.extent != .status {
       var owner: KubernetesObject?
       if let wanted = desired.owner {
-        guard let found = observed[wanted], !found.uid.isEmpty, !found.isTerminating else {
-          return []
-        }
-        owner = found
+        owner = observed[wanted].flatMap { $0.uid.isEmpty || $0.isTerminating ? nil : $0 }
+        let mayPrecede = desired.precedesOwner && have == nil && observed[wanted] == nil
+        guard owner != nil || mayPrecede else { return [] }
       }
       let object = desired.complete(owner: owner, present: have)
       if let kind = kind(object, have) {

@@ -69,7 +69,7 @@ final class KubernetesPlatform: Platform {
 
   /// Changes that come close together make one pass: endpoints change in bursts. A pass is followed
   /// by as long a rest, up to `longestRest`, so that planning leaves a core to others.
-  static let passInterval: Duration = .milliseconds(25)
+  static let passInterval: Duration = .milliseconds(10)
   static let longestRest: Duration = .milliseconds(100)
   /// How often a handed-in change that waits for something is handed in again.
   static let intakeRetry: Duration = .seconds(10)

@@ -5,6 +5,7 @@ import Logging
 import NIOPosix
 import Peer
 import Replication
+import Slices
 import Synchronization
 import Testing
 
@@ -146,7 +147,11 @@ import Testing
     try await lab.export("web", in: 1)
     #expect(
       try await eventually {
-        try await lab.get(.serviceImports, "web", in: 1)?.spec["ips"]?.array?.count == 1
+        let imported = try await lab.get(.serviceImports, "web", in: 1)
+        let web = ImportPlanner.derivedName(ServiceName(namespace: lab.namespace, name: "web"))
+        let derived = try await lab.get(.services, web, in: 1)
+        return imported?.spec["ips"]?.array?.count == 1 && imported?.status["conditions"] != nil
+          && derived?.metadata["ownerReferences"] != nil
       })
     let isKept = try await eventually {
       let secret = try await lab.get(.secrets, "starling-identity", in: 1)

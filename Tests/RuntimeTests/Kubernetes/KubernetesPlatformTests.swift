@@ -16,11 +16,12 @@ import Testing
       for index in 0..<2 {
         #expect(
           try await eventually {
-            try await lab.get(.serviceImports, "web", in: index)?.spec["ips"]?.array?.count == 1
+            let imported = try await lab.get(.serviceImports, "web", in: index)
+            return imported?.spec["ips"]?.array?.count == 1
+              && imported?.status["clusters"] == [["cluster": "c0"]]
           })
         let imported = try #require(try await lab.get(.serviceImports, "web", in: index))
         #expect(imported.spec["type"] == "ClusterSetIP")
-        #expect(imported.status["clusters"] == [["cluster": "c0"]])
         #expect(
           try await eventually {
             try await lab.slices(of: "web", in: index).first?.json["endpoints"]?.array?.count == 2
@@ -114,7 +115,9 @@ import Testing
       #expect(
         await eventually {
           server.edit { api in
-            api.store.all(.services).contains { $0.key.name == web }
+            api.store.all(.services).contains {
+              $0.key.name == web && $0.metadata["ownerReferences"] != nil
+            }
               && api.store.all(.endpointSlices).contains { $0.key.name.hasPrefix("web-c0") }
           }
         })
