@@ -19,6 +19,8 @@ import Testing
   @Test func theFileIsReadAsItWasWritten() throws {
     let status = NodeStatus(problem: "p", unserved: ["blue": "why"])
     #expect(NodeStatus(try JSON(parsing: status.json.bytes)) == status)
+    let long = NodeStatus(problem: String(repeating: "x", count: 1 << 20))
+    #expect(long.json.bytes.count < NodeStatus.limit)
     #expect(NodeStatus(["problem": 7, "unserved": ["no"]]) == NodeStatus())
   }
 

@@ -11,12 +11,12 @@ public struct NodeStatus: Hashable, Sendable {
   /// An agent that left its file alone for longer is not there.
   public static let silenceSeconds = 60
   /// Of the file, in bytes.
-  public static let limit = 1 << 16
+  public static let limit = 1 << 18
 
   public static func path(forDocument path: String) -> String { path + ".status" }
 
   public init(problem: String = "", unserved: [String: String] = [:]) {
-    self.problem = problem
+    self.problem = String(problem.prefix(Condition.messageLimit))
     self.unserved = unserved
   }
 
