@@ -127,7 +127,7 @@ extension Simulation {
   /// A connection to an address; as the daemon does, the caller introduces itself on it.
   private func contact(_ address: String, from machine: Machine) {
     guard let to = addresses[address], to != machine.index,
-      let proof = machine.process?.peer.introduction,
+      let proof = machine.process?.peer.introduction(),
       let message = throughWire(.introduce(proof), from: machine),
       let at = streamArrival(from: machine.index, to: to, bytes: 4_096)
     else { return }
@@ -192,7 +192,7 @@ extension Simulation {
   }
 
   private func introduceBack(_ machine: Machine, to other: Int) {
-    guard let proof = machine.process?.peer.introduction, !proof.isEmpty,
+    guard let proof = machine.process?.peer.introduction(to: machines[other].id), !proof.isEmpty,
       machines[other].process?.peer.membership.state(of: machine.id).isPresent != true
     else { return }
     answer(.introduce(proof), from: machine, to: other)
@@ -219,7 +219,7 @@ extension Simulation {
       handle(.received(from: sender, [message]), at: machine.index)
     }
     guard machine.process?.peer.admitted[sender] != nil else { return }
-    if answers, let proof = machine.process?.peer.introduction, !proof.isEmpty {
+    if answers, let proof = machine.process?.peer.introduction(to: sender), !proof.isEmpty {
       answer(.introduce(proof), from: machine, to: from)
     }
     handle(.received(from: sender, []), at: machine.index)

@@ -33,6 +33,8 @@ public struct Peer: Sendable {
   var wanted: [RegisterName: Value?] = [:]
   /// This peer's part of its cluster's record.
   var record: ClusterInfo?
+  /// It may have to be written anew, after all that this input brings.
+  var recordIsDue = false
   /// By slice, the changeset since which reconcilers cannot act on it.
   var failing: [String: Digest] = [:]
   var attachment = ScopeAttachment()
@@ -120,6 +122,7 @@ public struct Peer: Sendable {
     case .leave: member(.leave, now: now, effects: &effects)
     case .tick: tick(now: now, effects: &effects)
     }
+    if recordIsDue { keepRecord(now: now, effects: &effects) }
   }
 
   private mutating func start(now: Now, effects: inout [Effect]) {

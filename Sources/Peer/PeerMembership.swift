@@ -20,7 +20,7 @@ extension Peer {
     case .streamProbe(let to):
       effects.append(.probeStream(to))
     case .contactSeed(let address):
-      effects.append(.contactSeed(address, .introduce(introduction)))
+      effects.append(.contactSeed(address, .introduce(introduction())))
     case .persistBootEpoch(let epoch):
       effects.append(.persistBootEpoch(epoch))
     case .event(.attachment(let from, let bytes)):

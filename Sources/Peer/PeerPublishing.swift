@@ -5,8 +5,12 @@ internal import Slices
 
 extension Peer {
   /// Wants the cluster's record with this peer in it, whatever other peers of the cluster make of it.
+  ///
+  /// Who joins a cluster that others know is told its record along with its admission; to write before
+  /// would be to disagree with it.
   mutating func keepRecord(now: Now, effects: inout [Effect]) {
-    guard let record else { return }
+    recordIsDue = false
+    guard let record, admitted[id] != nil else { return }
     let name = RegisterName(
       scope: .clusterset, path: SlicePath.clusterInfo(configuration.cluster).text)
     let peers = admitted.values.filter { $0.cluster == configuration.cluster }

@@ -79,7 +79,8 @@ extension Peer {
     if changes.touchesTrust || changes.registers.contains(where: \.concernsPeers) {
       let mayVouchAnew = changes.registers.contains(where: \.concernsRecords)
       trustChanged(mayVouchAnew: mayVouchAnew, now: now, effects: &effects)
-      keepRecord(now: now, effects: &effects)
+      // What comes together is known together.
+      recordIsDue = true
     }
   }
 
@@ -120,26 +121,34 @@ extension Peer {
     perform(out, now: now, effects: &effects)
   }
 
-  /// Someone who may not be admitted says who it is; what it brings is judged like any changeset,
-  /// and answered by what proves this peer's own admission.
+  /// Someone who may not be admitted says who it is; what it brings is judged like any changeset, and
+  /// answered by what proves this peer's own admission, and that of the cluster which it joins: the token
+  /// of a cluster's later peers leaves out what all others know.
   mutating func meet(
     _ changesets: [Changeset], on connection: ConnectionID, now: Now, effects: inout [Effect]
   ) {
     guard changesets.count <= PeerMessage.introductionLimit else { return }
     let verdicts = take(changesets, from: nil, .pushed, now: now, effects: &effects)
+    // Without the record in the answer the other side could not vouch for this peer's streams.
+    if recordIsDue { keepRecord(now: now, effects: &effects) }
     if let refused = verdicts.first(where: { $0.outcome.isWorthReporting }) {
       effects.append(.answer(connection, .refused(refused.outcome.sentence)))
     } else {
-      effects.append(.answer(connection, .introduce(introduction)))
+      let newcomer = changesets.compactMap(\.grant).map { crypto.nodeID(of: $0.subject) }
+        .first { admitted[$0] != nil }
+      effects.append(.answer(connection, .introduce(introduction(to: newcomer))))
     }
   }
 
-  /// What proves this peer's admission to someone who holds nothing but the genesis.
-  public var introduction: [Changeset] {
+  /// What proves this peer's admission to someone who holds nothing but the genesis; with what admits
+  /// the other's cluster, where it is known who that is.
+  public func introduction(to node: NodeID? = nil) -> [Changeset] {
     guard let grant = ownGrant else { return [] }
-    let cluster = configuration.cluster
-    let records = ["cluster/\(cluster)", "cluster/\(cluster)/info"].compactMap {
-      state.register($0, scope: .clusterset)?.effective.changeset
+    let clusters = [configuration.cluster, node.flatMap { admitted[$0]?.cluster }]
+    let records = clusters.compactMap { $0 }.flatMap { cluster in
+      ["cluster/\(cluster)", "cluster/\(cluster)/info"].compactMap {
+        state.register($0, scope: .clusterset)?.effective.changeset
+      }
     }
     var proof: [Digest] = []
     for id in [grant] + records {

@@ -324,6 +324,30 @@ class TwoPeers(unittest.TestCase):
             self.assertEqual(record(), settled, "restarts change nothing in the record")
             self.assertEqual(b.api("/v1/conflicts"), [])
 
+    def test_a_cluster_that_lost_its_peers_joins_anew(self):
+        """Its token does not say again what all others know of the cluster, and only others are left."""
+        with clusters.Lab(isolated=False) as lab:
+            a, b = self.form(lab)
+            b.kill()
+            anew = lab.cluster("b-2")
+            anew.name = "b"
+            seeds = ["--seed", f"{a.address}:{a.gossip_port}"]
+            anew.start(a.cli("token", "create", "--cluster", "b", *seeds).strip())
+            anew.wait_joined()
+
+            def knows_all():
+                status = anew.api("/v1/status")
+                return status["phase"] == "joined" and all(
+                    scope["synced"] for scope in status["scopes"]) and [
+                        p.api("/v1/registers?prefix=cluster/")["registers"] for p in (anew, a)]
+            mine, others = clusters.eventually(knows_all, 20, "the new peer has learned")
+            self.assertEqual(mine, others)
+            address = f"{anew.address}:{anew.gossip_port}"
+            clusters.eventually(
+                lambda: address in json.dumps(a.api("/v1/registers?prefix=cluster/b/info")), 20,
+                "its cluster's record has it")
+            clusters.eventually(lambda: a.api("/v1/conflicts") == [], 20, "nobody disagrees")
+
     def test_join_revoke_and_rejoin(self):
         with clusters.Lab(isolated=False) as lab:
             a, b = self.form(lab)

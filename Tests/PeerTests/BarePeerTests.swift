@@ -134,6 +134,64 @@ private struct BarePeer {
     #expect(!bare.peer.isBare)
   }
 
+  @Test func aRecordIsWrittenOnceItIsKnownWhatIsInIt() throws {
+    var set = SimulatedClusterSet()
+    _ = set.addCluster(1)
+    let known = set.history
+    let later = SimulatedCrypto.signer(77)
+    let grant = set.byRoot(grant: Grant(subject: later.publicKey, capabilities: [.own("c1")]))
+    var configuration = set.addCluster(2)
+    configuration.cluster = "c1"
+    configuration.signer = later
+    let now = Now(
+      instant: Instant(nanoseconds: 1_000_000_000), wallMilliseconds: Simulation.epochMilliseconds)
+    var peer = Peer(
+      configuration,
+      state: ReplicatedState(
+        genesis: set.genesis, crypto: SimulatedCrypto.crypto, cluster: "c1"),
+      crypto: SimulatedCrypto.crypto)
+    var effects: [Peer.Effect] = []
+    let own = ClusterInfo(
+      certificateAuthority: [1], peers: [.init(key: later.publicKey, addresses: ["192.0.2.1:1"])])
+    for input in [.start, .introduced(1, [grant]), .record(own)] as [Peer.Input] {
+      peer.handle(input, now: now, effects: &effects)
+    }
+    #expect(peer.state.register("cluster/c1/info", scope: .clusterset) == nil)
+    effects = []
+    peer.handle(.introduced(1, known), now: now, effects: &effects)
+    let told = effects.flatMap { effect -> [Changeset] in
+      if case .answer(1, .introduce(let answer)) = effect { answer } else { [] }
+    }
+    #expect(told.contains { $0.author == later.publicKey && $0.grant == nil })
+    let info = try ClusterInfo(try #require(peer.state.value("cluster/c1/info")))
+    #expect(info.peers.map(\.key).contains(later.publicKey) && info.peers.count == 2)
+    #expect(peer.state.conflictCount == 0)
+  }
+
+  /// Its cluster's admission is no news, so the token of a later peer leaves it out.
+  @Test func whoJoinsAKnownClusterIsToldWhatAdmitsIt() {
+    var bare = BarePeer()
+    let later = SimulatedCrypto.signer(77)
+    func records(answering changesets: [Changeset]) -> Set<String> {
+      bare.handle(.introduced(1, changesets))
+      for case .answer(1, .introduce(let answer)) in bare.effects {
+        return Set(answer.flatMap { $0.writes.map(\.path) })
+      }
+      return []
+    }
+    let own: Set = ["cluster/c1", "cluster/c1/info"]
+    let grant = bare.set.byRoot(grant: Grant(subject: later.publicKey, capabilities: [.own("c3")]))
+    #expect(records(answering: [grant]) == own.union(["cluster/c3", "cluster/c3/info"]))
+    let admin = bare.set.byRoot(
+      grant: Grant(subject: SimulatedCrypto.signer(78).publicKey, capabilities: [.slice("*")]))
+    #expect(records(answering: [admin]) == own)
+    // As anybody may make it up.
+    let forged = bare.set.signed(
+      by: later, under: grant.id,
+      grant: Grant(subject: SimulatedCrypto.signer(79).publicKey, capabilities: [.own("c2")]))
+    #expect(records(answering: [forged]).isDisjoint(with: ["cluster/c2"]))
+  }
+
   /// A cluster set of one peer has nobody to learn from.
   @Test func aloneItWritesAtOnce() {
     var bare = BarePeer(isRestored: true, known: 1)

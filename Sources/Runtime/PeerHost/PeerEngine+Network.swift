@@ -43,7 +43,7 @@ extension PeerEngine {
     case .opened(let stream, let identity, let direction, _):
       // Whoever calls says who it is: the other side may not know it yet.
       if direction == .outbound, identity == .unadmitted || !heardOf(identity) {
-        sendIntroduction(on: stream)
+        sendIntroduction(on: stream, to: identity.node)
       }
       if let node = identity.node { handle(.received(from: node, [])) }
     case .identified(_, let identity):
@@ -70,8 +70,8 @@ extension PeerEngine {
   }
 
   /// Says who this peer is, once on each stream: the other side answers with its own introduction.
-  func sendIntroduction(on stream: StreamID) {
-    let proof = bound.value.peer.introduction
+  func sendIntroduction(on stream: StreamID, to node: NodeID?) {
+    let proof = bound.value.peer.introduction(to: node)
     guard !proof.isEmpty, bound.value.introducedOn.insert(stream).inserted else { return }
     let bytes = EnvelopeCodec.encode([.introduce(proof)])
     metrics.sent(frameBytes: bytes.count)

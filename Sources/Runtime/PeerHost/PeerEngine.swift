@@ -208,9 +208,9 @@ final class PeerEngine: Sendable {
     loop.assertInEventLoop()
     var effects: [Peer.Effect] = []
     bound.value.peer.handle(input, now: WallClock.now, effects: &effects)
-    if let stream, case .received(_, let messages) = input {
+    if let stream, case .received(let node, let messages) = input {
       // A member that introduces itself wants to know this peer too.
-      for case .introduce in messages { sendIntroduction(on: stream) }
+      for case .introduce in messages { sendIntroduction(on: stream, to: node) }
     }
     for effect in effects { perform(effect) }
     scheduleWake()
