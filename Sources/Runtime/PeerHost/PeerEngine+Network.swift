@@ -41,8 +41,11 @@ extension PeerEngine {
   func receive(_ event: StreamEvent) {
     switch event {
     case .opened(let stream, let identity, let direction, _):
-      // Whoever calls says who it is: the other side may not know it yet.
-      if direction == .outbound, identity == .unadmitted || !heardOf(identity) {
+      // Whoever calls says who it is: the other side may not know it yet, and for sure not all of it
+      // while this one has learned nothing.
+      if direction == .outbound,
+        identity == .unadmitted || !heardOf(identity) || bound.value.peer.isBare
+      {
         sendIntroduction(on: stream, to: identity.node)
       }
       if let node = identity.node { handle(.received(from: node, [])) }

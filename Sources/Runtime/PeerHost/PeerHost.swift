@@ -147,12 +147,13 @@ public final class PeerHost: Service, Sendable {
       logger: logger)
     let transports = try await openTransports(engine, identity, on: loop)
     engine.start(transports)
+    // Before any seed answers: who introduces itself without its record is not vouched for.
+    publishRecord(engine, identity)
     let platform = try await startPlatform(engine, identity)
     joined.withLock {
       $0 = Joined(
         identity: identity, engine: engine, transports: transports, platform: platform)
     }
-    publishRecord(engine, identity)
     collectMetrics(engine)
     setPhase(.joined, "Takes part in \(identity.genesis.name) as \(identity.cluster).")
     logger.notice(
