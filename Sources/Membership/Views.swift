@@ -30,16 +30,13 @@ extension Membership {
     table.slot(of: id).map { table[$0].state } ?? .unknown
   }
 
-  /// How long a suspect says nothing before it counts as silent. A suspicion lasts longer where a member
-  /// comes and goes or loses much (`FlapDamping`), since evicting it again and again costs everybody;
-  /// not to lead anybody to it costs nothing and is taken back at its first word.
-  static let silence: Duration = .milliseconds(3500)
-
-  /// Whether a member is suspect, unrefuted, and has said nothing to us for `silence`.
+  /// Whether a member is suspect, unrefuted, and has said nothing to us, for as long as the shortest
+  /// suspicion lasts, in which whoever is there has refuted. A suspicion lasts longer where a member comes
+  /// and goes or loses much (`FlapDamping`), since evicting it again and again costs everybody; not to
+  /// lead anybody to it costs nothing and is taken back at its first word.
   public func isSilent(_ id: NodeID, now: Instant) -> Bool {
     guard let slot = table.slot(of: id), table[slot].state == .suspect else { return false }
-    let row = table[slot]
-    return row.since + Self.silence <= now && row.heard + Self.silence <= now
+    return max(table[slot].since, table[slot].heard) + configuration.suspicionMinimum <= now
   }
 
   /// How many of the others are in a state.

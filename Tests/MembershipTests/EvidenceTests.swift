@@ -138,10 +138,10 @@ import Testing
     }
     bench.give(from: 3, [.evidence([bench.accusation(of: 5, by: 3)])])
     bench.give(from: 3, [.evidence([bench.accusation(of: 6, by: 3)])])
-    bench.wait(.seconds(3))
+    bench.wait(.milliseconds(1_900))
     #expect(!isSilent(5))
     bench.give(.heard(bench.network.id(6)))
-    bench.wait(.seconds(1))
+    bench.wait(.milliseconds(200))
     #expect(bench.state(5) == .suspect)
     #expect(isSilent(5) && !isSilent(6))
     #expect(!isSilent(4), "nobody accuses it, though it says nothing either")

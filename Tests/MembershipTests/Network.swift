@@ -343,6 +343,17 @@ final class Network {
     }
   }
 
+  func hears(_ observer: Int, _ subject: Int) -> Bool {
+    let (core, now) = (nodes[observer], Instant(nanoseconds: time))
+    return core.state(of: id(subject)).isPresent && !core.isSilent(id(subject), now: now)
+  }
+
+  /// Pairs of running members of which one does not hear the other.
+  var pairsUnheard: Int {
+    let running = nodes.indices.filter { isUp[$0] }
+    return running.reduce(0) { sum, i in sum + running.count { $0 != i && !hears(i, $0) } }
+  }
+
   /// Times that a running, reachable member was held dead.
   func falseEvictions(since: Duration = .zero) -> [Transition] {
     transitions.filter { $0.to == .dead && $0.time >= since && isUp[$0.subject] }

@@ -67,6 +67,24 @@ import Testing
     #expect(back <= .seconds(3))
   }
 
+  /// Its suspicion takes longer each time, but not until nobody counts on it.
+  @Test(arguments: seeds(8))
+  func aMemberThatComesAndGoesIsNotHeardSoon(seed: UInt64) throws {
+    let network = Self.settled(3, seed: seed)
+    for round in 1...6 {
+      network.run(for: .milliseconds(4_000 + Int64(seed) * 137 * Int64(round)))
+      network.group[0] = round
+      let took = try #require(
+        network.run(atMost: .seconds(20)) { (1...2).allSatisfy { !network.hears($0, 0) } })
+      #expect(took <= .milliseconds(5_100), "cut \(round)")
+      network.run(for: .seconds(1))
+      network.group[0] = 0
+      let back = try #require(
+        network.run(atMost: .seconds(20)) { (1...2).allSatisfy { network.hears($0, 0) } })
+      #expect(back <= .seconds(3), "cut \(round)")
+    }
+  }
+
   /// Nothing but the speed of detection may rest on the common order of probes.
   @Test(arguments: seeds(5))
   func crashWithWrongClocks(seed: UInt64) throws {
@@ -125,7 +143,13 @@ import Testing
   func loss30(seed: UInt64) {
     let network = Self.settled(60, seed: seed)
     network.loss = { _, _ in 0.3 }
-    network.run(for: .seconds(Self.isQuick ? 120 : 600))
+    var unheard = 0
+    let seconds = Self.isQuick ? 120 : 600
+    for _ in 0..<seconds {
+      network.run(for: .seconds(1))
+      unheard += network.pairsUnheard
+    }
+    #expect(unheard == 0, "who speaks with losses is heard")
     #expect(network.falseEvictions().count <= 1)
     #expect(network.isAccurate)
     #expect(network.datagramBytes.allSatisfy { $0 < 600 * 4_096 })
