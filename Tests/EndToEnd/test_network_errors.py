@@ -81,3 +81,49 @@ class NetworkErrors(unittest.TestCase):
             10, "the answer that cannot be sent is counted")
         code, _ = host.call(dns.query, server, name)
         self.assertIn(code, ("NOERROR", "NXDOMAIN"))
+
+
+class Newcomer(unittest.TestCase):
+    def test_whose_first_datagrams_are_lost(self):
+        """Streams tell the others who it is and what vouches for it; it learns once datagrams arrive."""
+        reason = namespaces.supported()
+        if reason:
+            self.skipTest(f"no datagrams to lose without namespaces: {reason}")
+        with clusters.Lab() as lab:
+            lab.cli("init", "--name", "test", "--out", lab.directory / "admin")
+            peers, seeds = [], []
+            for name in "abc":
+                peer = lab.cluster(name)
+                if name == "c":
+                    self.lose_datagrams(peer, f"udp sport {peers[0].gossip_port}")
+                    for other in peers:
+                        self.lose_datagrams(other, f"ip saddr {peer.address} udp dport {other.gossip_port}")
+                peer.start(lab.cli("token", "create", "--cluster", name, *seeds).strip())
+                peer.wait_joined()
+                peers.append(peer)
+                seeds = ["--seed", f"{peers[0].address}:{peers[0].gossip_port}"]
+            a, _, c = peers
+
+            def records(peer):
+                found = peer.api("/v1/registers?prefix=cluster/")["registers"]
+                return {register["path"] for register in found}
+            clusters.eventually(lambda: "cluster/c/info" in records(a), 5, "the seed knows its record")
+            self.assertFalse(all(scope["synced"] for scope in c.api("/v1/status")["scopes"]))
+            for peer in peers:
+                peer.node.check(["nft", "delete table inet lose"])
+
+            def knows_all():
+                scopes = c.api("/v1/status")["scopes"]
+                return all(scope["synced"] for scope in scopes) and "cluster/b/info" in records(c)
+            clusters.eventually(knows_all, 10, "it has learned")
+
+    def lose_datagrams(self, peer, which):
+        """Where they arrive: a sender that is refused knows."""
+        peer.node.check(["nft", (
+            "add table inet lose; "
+            "add chain inet lose in { type filter hook input priority 0; }; "
+            f"add rule inet lose in {which} drop")])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -103,9 +103,14 @@ final class PeerEngine: Sendable {
   var nodeID: NodeID { identity.key.nodeID }
 
   /// Begins to take part, once the transports are there.
-  func start(_ transports: Transports) {
+  /// - Parameter record: what this peer says of itself in its cluster's record. In the same turn of the
+  ///   loop, as whoever introduces itself to a seed without it is not vouched for.
+  func start(_ transports: Transports, record: ClusterInfo) {
     self.transports.withLock { $0 = transports }
-    loop.execute { self.handle(.start) }
+    loop.execute {
+      self.handle(.start)
+      self.handle(.record(record))
+    }
   }
 
   func authority(of cluster: String, _ node: NodeID) -> [UInt8]? {
@@ -128,11 +133,6 @@ final class PeerEngine: Sendable {
 
   func publish(_ registers: [LocalRegister]) {
     loop.execute { self.handle(.publish(registers)) }
-  }
-
-  /// Keeps this peer in its cluster's record.
-  func keep(record: ClusterInfo) {
-    loop.execute { self.handle(.record(record)) }
   }
 
   /// Reconcilers cannot act on a slice as it is, or (`nil`) they can again.

@@ -146,9 +146,7 @@ public final class PeerHost: Service, Sendable {
       loop: loop, metrics: PeerMetrics(registry),
       logger: logger)
     let transports = try await openTransports(engine, identity, on: loop)
-    engine.start(transports)
-    // Before any seed answers: who introduces itself without its record is not vouched for.
-    publishRecord(engine, identity)
+    engine.start(transports, record: record(of: identity))
     let platform = try await startPlatform(engine, identity)
     joined.withLock {
       $0 = Joined(
@@ -237,15 +235,13 @@ public final class PeerHost: Service, Sendable {
   }
 
   /// `cluster/<c>/info`: where this cluster's peers are and which CAs vouch for them.
-  private func publishRecord(_ engine: PeerEngine, _ identity: PeerIdentity) {
+  private func record(of identity: PeerIdentity) -> ClusterInfo {
     let ranges = configuration.ranges
-    engine.keep(
-      record: ClusterInfo(
-        certificateAuthority: identity.authority.certificate,
-        peers: [.init(key: identity.key.publicKey, addresses: advertised)],
-        version: StarlingVersion.current,
-        ranges: ClusterRanges(
-          pods: ranges.pods, services: ranges.services, nodes: ranges.nodes)))
+    return ClusterInfo(
+      certificateAuthority: identity.authority.certificate,
+      peers: [.init(key: identity.key.publicKey, addresses: advertised)],
+      version: StarlingVersion.current,
+      ranges: ClusterRanges(pods: ranges.pods, services: ranges.services, nodes: ranges.nodes))
   }
 
   /// What others are told to use: `advertise`, else where this peer can be reached.
