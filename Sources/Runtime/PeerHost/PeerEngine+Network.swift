@@ -31,6 +31,7 @@ extension PeerEngine {
   private func deliver(_ bytes: [UInt8], from sender: NodeID) {
     do throws(WireError) {
       let messages = try EnvelopeCodec.decode(bytes, crypto: .sodium)
+      bound.value.silence.datagram(from: sender, now: WallClock.now.instant)
       handle(.received(from: sender, messages))
     } catch {
       metrics.malformed("datagram")
@@ -48,9 +49,9 @@ extension PeerEngine {
       {
         sendIntroduction(on: stream, to: identity.node)
       }
-      if let node = identity.node { handle(.received(from: node, [])) }
+      if let node = identity.node { receiveOnStream([], from: node) }
     case .identified(_, let identity):
-      if let node = identity.node { handle(.received(from: node, [])) }
+      if let node = identity.node { receiveOnStream([], from: node) }
     case .frame(let stream, let identity, let bytes):
       receive(frame: bytes, on: stream, from: identity)
     case .closed(let stream, _, _):
@@ -85,7 +86,7 @@ extension PeerEngine {
     do throws(WireError) {
       let messages = try EnvelopeCodec.decode(frame, crypto: .sodium)
       if let node = identity.node {
-        return handle(.received(from: node, messages), reply: stream)
+        return receiveOnStream(messages, from: node, reply: stream)
       }
       for message in messages {
         switch message {
@@ -103,9 +104,17 @@ extension PeerEngine {
     }
   }
 
+  private func receiveOnStream(
+    _ messages: [PeerMessage], from node: NodeID, reply: StreamID? = nil
+  ) {
+    bound.value.silence.frame(from: node, now: WallClock.now.instant)
+    handle(.received(from: node, messages), reply: reply)
+  }
+
   // MARK: Out
 
   func send(_ messages: [PeerMessage], to node: NodeID) {
+    sendOnStreamIfSilent(messages, to: node)
     guard let address = address(of: node) else { return }
     var out: [OutgoingDatagram] = []
     bound.value.sessions.seal(
@@ -115,8 +124,23 @@ extension PeerEngine {
     transports.withLock { $0 }?.datagrams.send(out)
   }
 
-  func sendFrame(_ message: PeerMessage, to node: NodeID) {
-    let bytes = EnvelopeCodec.encode([message])
+  /// Beside the datagram, which tells when the way is open again.
+  private func sendOnStreamIfSilent(_ messages: [PeerMessage], to node: NodeID) {
+    let now = WallClock.now.instant
+    guard let silence = bound.value.silence.silence(of: node, now: now) else { return }
+    sendFrame(messages, to: node)
+    metrics.streamed(messages.count)
+    guard silence >= DatagramSilence.patience, now >= bound.value.nextSilenceWarning else { return }
+    bound.value.nextSilenceWarning = now + .seconds(60)
+    let cluster = bound.value.peer.admitted[node]?.cluster ?? "?"
+    let addresses = addresses(of: node).joined(separator: ",")
+    logger.warning(
+      "no datagram of a peer arrives, but its streams do: let UDP through, both ways, as TCP is",
+      metadata: ["cluster": "\(cluster)", "addresses": "\(addresses)"])
+  }
+
+  func sendFrame(_ messages: [PeerMessage], to node: NodeID) {
+    let bytes = EnvelopeCodec.encode(messages)
     metrics.sent(frameBytes: bytes.count)
     transports.withLock { $0 }?.streams.send(bytes, to: node, addresses: addresses(of: node))
   }

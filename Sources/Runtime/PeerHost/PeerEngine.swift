@@ -44,6 +44,8 @@ final class PeerEngine: Sendable {
     var wakeAt: Instant = .distantFuture
     /// Streams on which this peer has said who it is.
     var introducedOn: Set<StreamID> = []
+    var silence = DatagramSilence()
+    var nextSilenceWarning = Instant.zero
     var tickets: [UInt64: EventLoopPromise<[Peer.Verdict]>] = [:]
     var nextTicket: UInt64 = 0
     var durable: [Digest: [EventLoopPromise<Void>]] = [:]
@@ -219,8 +221,8 @@ final class PeerEngine: Sendable {
   private func perform(_ effect: Peer.Effect) {
     switch effect {
     case .datagram(let node, let messages): send(messages, to: node)
-    case .frame(let node, let message): sendFrame(message, to: node)
-    case .probeStream(let node): sendFrame(.streamPing(0), to: node)
+    case .frame(let node, let message): sendFrame([message], to: node)
+    case .probeStream(let node): sendFrame([.streamPing(0)], to: node)
     case .contactSeed(let address, _):
       transports.withLock { $0 }?.streams.contact(address, joining: true)
     case .answer(let stream, let message):
@@ -250,6 +252,7 @@ final class PeerEngine: Sendable {
         authority: info.flatMap { try? ClusterInfo($0) }?.certificateAuthority(of: admitted.key))
     }
     trust.withLock { $0 = next }
+    bound.value.silence.retain { next[$0] != nil }
     bound.value.sessions.setPeers(
       next.sorted { $0.key < $1.key }.map { ($0.key, $0.value.key) },
       now: WallClock.now.instant)

@@ -10,6 +10,7 @@ final class PeerMetrics: Sendable {
   private let sentDatagrams: Counter
   private let sentDatagramBytes: Counter
   private let lostDatagrams: Counter
+  private let streamedMessages: Counter
   private let sentFrameBytes: Counter
   private let storedChangesets: Counter
   private let storeSeconds: Histogram
@@ -25,6 +26,9 @@ final class PeerMetrics: Sendable {
     lostDatagrams = registry.counter(
       "starling_gossip_unsent_datagrams_total",
       help: "Sealed datagrams that this machine did not send: no route, a firewall, full buffers.")
+    streamedMessages = registry.counter(
+      "starling_gossip_streamed_messages_total",
+      help: "Messages sent over a stream as well, since no datagram of the peer arrives.")
     sentFrameBytes = registry.counter(
       "starling_gossip_sent_frame_bytes_total", help: "Bytes of frames sent over streams.")
     storedChangesets = registry.counter(
@@ -43,6 +47,8 @@ final class PeerMetrics: Sendable {
   }
 
   func lostDatagram() { lostDatagrams.increment() }
+
+  func streamed(_ messages: Int) { streamedMessages.increment(by: UInt64(messages)) }
 
   func sent(frameBytes: Int) {
     sentFrameBytes.increment(by: UInt64(frameBytes))
