@@ -4,12 +4,14 @@ import Testing
 
 @Suite struct ActionQueueTests {
   private func action(
-    _ name: String, _ kind: ObjectDiffer.Action.Kind = .update, value: Int64 = 1, version: Int = 1
+    _ name: String, _ kind: ObjectDiffer.Action.Kind = .update, value: Int64 = 1, version: Int = 1,
+    owner: String = ""
   ) -> ObjectDiffer.Action {
     let id = ObjectID(.services, ObjectKey(namespace: "n", name: name))
     let object = KubernetesObject(.services, id.key, ["value": .integer(value)])
     return ObjectDiffer.Action(
-      id: id, kind: kind, request: .apply(object, .services), resourceVersion: "\(version)")
+      id: id, kind: kind, request: .apply(object, .services), resourceVersion: "\(version)",
+      owner: owner)
   }
 
   /// A queue whose requests are answered by `answer`, in virtual time.
@@ -71,6 +73,29 @@ import Testing
       driver.perform(effects)
     }
     #expect(Set(driver.sent.map(\.id)).count == 20)
+  }
+
+  @Test(arguments: [200, 422, 500])
+  func whatReplacesAnObjectIsWrittenBeforeThatGoes(status: Int) {
+    var driver = Driver()
+    driver.answer = nil
+    let plan = [
+      action("new", .create, owner: "web"), action("old", .delete, owner: "web"),
+      action("other", .delete, owner: "db"), action("apart", .delete),
+    ]
+    driver.replace(plan)
+    #expect(driver.sent.map(\.id.key.name) == ["new", "other", "apart"])
+    #expect(driver.queue.nextDeadline == .distantFuture, "nothing waits for time")
+    driver.replace(plan)
+    #expect(driver.sent.count == 3)
+    var effects: [ActionQueue.Effect] = []
+    let answer =
+      status == 200 ? APIResponse(status: 200) : CollectionServer.failure(status, "Refused")
+    driver.queue.answered(driver.open[0].0, answer, now: driver.now, effects: &effects)
+    driver.perform(effects)
+    // What cannot be written is not waited for for ever.
+    driver.run(.seconds(2), plan)
+    #expect(driver.sent.contains { $0.id.key.name == "old" })
   }
 
   @Test func whatWasTakenIsNotSentAgainBeforeItsEcho() {

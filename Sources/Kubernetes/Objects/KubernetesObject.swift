@@ -56,6 +56,11 @@ public struct KubernetesObject: Hashable, Sendable {
     metadata["creationTimestamp"]?.string.flatMap { CivilDate.milliseconds(rfc3339: $0) } ?? 0
   }
 
+  /// Of the object with which the server deletes this one; empty where there is none.
+  public var ownerUID: String {
+    metadata["ownerReferences"]?.array?.first?["uid"]?.string ?? ""
+  }
+
   /// As an entry of another object's `ownerReferences`, with which the server deletes that one.
   public func ownerReference(_ type: ResourceType) -> JSON {
     [

@@ -6,7 +6,8 @@ public import Base
 /// It holds no plan of its own: every comparison replaces what is waiting. What succeeded is not sent
 /// again while the watch has not brought it back; what failed waits with its own backoff, what the
 /// server refuses for its content waits long, until the content changes, and what somebody else keeps
-/// changing back is reverted ever more seldom.
+/// changing back is reverted ever more seldom. What replaces something is there before that goes:
+/// kube-proxy, which looks once a second, would find nothing at all in between.
 public struct ActionQueue: Sendable {
   public typealias Call = UInt64
 
@@ -44,6 +45,8 @@ public struct ActionQueue: Sendable {
     var sent: ObjectDiffer.Action?
     var isTaken = false
     var isFinal = false
+    /// The last time that it was answered.
+    var hasFailed = false
     /// How often the very same was sent again, of the very same version.
     var repeats = 0
 
@@ -85,7 +88,9 @@ public struct ActionQueue: Sendable {
   /// When something that waits may be sent; `distantFuture` where nothing waits for time.
   public var nextDeadline: Instant {
     guard running.count < Self.concurrency else { return .distantFuture }
-    let times = waiting.lazy.filter { !busy.contains(Key($0)) }.map { wait($0) }
+    let written = ownersWritten
+    let times = waiting.lazy.filter { !busy.contains(Key($0)) && !isHeld($0, written) }
+      .map { wait($0) }
     return times.min().map { max($0, notBefore) } ?? .distantFuture
   }
 
@@ -93,6 +98,22 @@ public struct ActionQueue: Sendable {
     let key = Key(action)
     let own = memories[key]?.wait(action) ?? .zero
     return action.kind == .revert ? max(own, disputes[key]?.notBefore ?? .zero) : own
+  }
+
+  /// Owners of objects that are being written, or will be as soon as what is under way has ended.
+  private var ownersWritten: Set<String> {
+    let next = waiting.lazy.filter { busy.contains(Key($0)) }
+    return Set((Array(running.values) + next).filter { isAwaited($0) }.map(\.owner))
+  }
+
+  /// Whether deletions of the same owner wait for it. Not for what failed: what it was to replace may be
+  /// what nobody should use any more.
+  private func isAwaited(_ action: ObjectDiffer.Action) -> Bool {
+    action.kind != .delete && !action.owner.isEmpty && memories[Key(action)]?.hasFailed != true
+  }
+
+  private func isHeld(_ action: ObjectDiffer.Action, _ written: Set<String>) -> Bool {
+    action.kind == .delete && written.contains(action.owner)
   }
 
   /// Replaces everything that was not sent yet.
@@ -125,9 +146,13 @@ public struct ActionQueue: Sendable {
   private mutating func pump(now: Instant, effects: inout [Effect]) {
     guard now >= notBefore else { return }
     var left: [ObjectDiffer.Action] = []
+    var written = ownersWritten
     for action in waiting {
       let key = Key(action)
-      guard running.count < Self.concurrency, !busy.contains(key), now >= wait(action) else {
+      let isDue = now >= wait(action)
+      if isDue, isAwaited(action) { written.insert(action.owner) }
+      guard running.count < Self.concurrency, !busy.contains(key), isDue, !isHeld(action, written)
+      else {
         left.append(action)
         continue
       }
@@ -187,6 +212,7 @@ public struct ActionQueue: Sendable {
     }
     var memory = memories[key] ?? Memory()
     memory.isFinal = failure.isFinal
+    memory.hasFailed = true
     memory.notBefore =
       now + (failure.isFinal ? Self.refusedPause : memory.backoff.fail(using: &rng))
     memories[key] = memory
@@ -198,6 +224,7 @@ public struct ActionQueue: Sendable {
     _ call: Call, _ failure: TransportFailure, now: Instant, effects: inout [Effect]
   ) {
     guard let action = end(call) else { return }
+    memories[Key(action)]?.hasFailed = true
     notBefore = now + global.fail(using: &rng)
     effects.append(.failed(action, failure))
     effects.append(.compare)

@@ -10,12 +10,17 @@ public enum ObjectDiffer {
     public var request: APIRequest
     /// Of the object that it was computed from; empty where there was none.
     public var resourceVersion: String
+    /// UID of the object's owner; empty where it has none.
+    public var owner: String
 
-    public init(id: ObjectID, kind: Kind, request: APIRequest, resourceVersion: String) {
+    public init(
+      id: ObjectID, kind: Kind, request: APIRequest, resourceVersion: String, owner: String = ""
+    ) {
       self.id = id
       self.kind = kind
       self.request = request
       self.resourceVersion = resourceVersion
+      self.owner = owner
     }
   }
 
@@ -61,7 +66,7 @@ public enum ObjectDiffer {
     return [
       Action(
         id: id, kind: .delete, request: .delete(id, uid: object.uid),
-        resourceVersion: object.resourceVersion)
+        resourceVersion: object.resourceVersion, owner: object.ownerUID)
     ]
   }
 
@@ -89,7 +94,7 @@ public enum ObjectDiffer {
         out.append(
           Action(
             id: id, kind: kind, request: .apply(object, id.type),
-            resourceVersion: have?.resourceVersion ?? ""))
+            resourceVersion: have?.resourceVersion ?? "", owner: object.ownerUID))
       }
     }
     // What changes the object changes what its status is said of: one after the other.
