@@ -75,7 +75,8 @@ public struct Peer: Sendable {
     dissemination = Dissemination(local: id, options: spreading, seed: rng.next())
     tracking = ApplyTracking(local: id, seed: rng.next())
     clock = HybridClock(latest: state.latestTime)
-    recovery = Recovery(configuration, knowsItsRecord: knowsItsRecord)
+    recovery = Recovery(
+      configuration, knowsItsRecord: knowsRecord(of: configuration.cluster))
   }
 
   /// Whether nothing of a scope is known to differ from what others hold.

@@ -10,7 +10,12 @@ internal import Slices
 /// A scope is known once it was the same as another holder's, or once all of another holder's set was
 /// fetched, or when nobody else holds it.
 struct Recovery: Sendable {
+  /// Others that have to agree, where there are as many, that a scope is empty: two that know nothing do.
+  static let witnesses = 3
+
   var known: Set<Scope> = []
+  /// Who holds a scope and says that it is empty.
+  var empty: [Scope: Set<NodeID>] = [:]
   /// It knows nothing but itself, as it is new or has lost its state: whoever may know more is not known
   /// to it yet.
   let isBare: Bool
@@ -65,15 +70,10 @@ extension Peer {
   private mutating func learned(
     _ scopes: [Scope], from holder: NodeID, now: Now, effects: inout [Effect]
   ) {
-    guard let before = recovery, !scopes.isEmpty else { return }
-    // Peers of one cluster may have lost their state together. Whoever has not has its record.
-    if before.isBare, before.mayHaveWritten, !knowsItsRecord,
-      admitted[holder]?.cluster == configuration.cluster
-    {
-      return
-    }
-    recovery?.known.formUnion(scopes)
-    guard recovery?.known.count != before.known.count else { return }
+    guard recovery != nil, mayKnowMore(holder) else { return }
+    let known = scopes.filter { !isDoubtful($0, from: holder) }
+    guard let before = recovery, !before.known.isSuperset(of: known) else { return }
+    recovery?.known.formUnion(known)
     publish(now: now, effects: &effects)
     if held.keys.allSatisfy(isKnown) {
       recovery = nil
@@ -81,7 +81,24 @@ extension Peer {
     }
   }
 
-  var knowsItsRecord: Bool {
-    state.value(SlicePath.clusterInfo(configuration.cluster).text) != nil
+  /// Whether a holder's word counts for a peer that lost its state: others may have lost theirs with it.
+  /// Whoever has not knows the record of its own cluster. Where all have, nothing is known of any slice
+  /// until an admin applies it again.
+  private func mayKnowMore(_ holder: NodeID) -> Bool {
+    guard let recovery, recovery.isBare, recovery.mayHaveWritten else { return true }
+    return admitted[holder].map { knowsRecord(of: $0.cluster) } == true
+      || state.slices.contains { state.members(of: $0).contains(configuration.cluster) }
+  }
+
+  /// Whether more have to say that there is nothing in a scope.
+  private mutating func isDoubtful(_ scope: Scope, from holder: NodeID) -> Bool {
+    guard isBare, state.comparedCount(scope) == 0 else { return false }
+    recovery?.empty[scope, default: []].insert(holder)
+    let present = holders(of: scope).count { membership.state(of: $0).isPresent }
+    return recovery?.empty[scope]?.count ?? 0 < min(present, Recovery.witnesses)
+  }
+
+  func knowsRecord(of cluster: String) -> Bool {
+    state.value(SlicePath.clusterInfo(cluster).text) != nil
   }
 }

@@ -43,7 +43,25 @@ private struct BarePeer {
     handle(.tick)
   }
 
-  var other: NodeID { SimulatedCrypto.crypto.nodeID(of: others[0].signer.publicKey) }
+  var other: NodeID { node(0) }
+
+  func node(_ index: Int) -> NodeID {
+    SimulatedCrypto.crypto.nodeID(of: others[index].signer.publicKey)
+  }
+
+  /// Another peer holds the very set that this one does.
+  mutating func saysTheSame(_ scope: Scope, other index: Int = 0) {
+    let same = ScopeDigest(scope: scope, digest: SetDigest(peer.state.compared(scope)))
+    handle(.received(from: node(index), [.sync(.digests([same], answer: true))]))
+  }
+
+  /// Another peer says that it takes part.
+  mutating func isThere(_ other: PeerConfiguration) {
+    let state = ReplicatedState(
+      genesis: set.genesis, crypto: SimulatedCrypto.crypto, cluster: other.cluster)
+    let far = Peer(other, state: state, crypto: SimulatedCrypto.crypto)
+    handle(.received(from: far.id, [.membership(.evidence([.record(far.membership.record)]))]))
+  }
 
   var stored: Int {
     effects.reduce(0) { count, effect in
@@ -131,6 +149,47 @@ private struct BarePeer {
     bare.handle(.introduced(1, Array(bare.set.history.prefix(2))))
     #expect(bare.peer.isBare)
     same(from: node)
+    #expect(!bare.peer.isBare)
+  }
+
+  /// Other clusters may have lost all as well, and agree with whoever knows nothing: they are heard once
+  /// the record of theirs is known, or a slice that an admin applied again.
+  @Test(arguments: [true, false])
+  func clustersThatLostTheirStateTogetherWait(isAppliedAgain: Bool) {
+    var bare = BarePeer(isRestored: true, known: 1, seeds: ["c2:7946"])
+    // What admits c1 and c2, without their records.
+    bare.handle(.introduced(1, [bare.set.history[0], bare.set.history[2]]))
+    bare.saysTheSame(.clusterset)
+    #expect(bare.peer.isBare)
+    let slice = bare.set.byRoot(
+      writes: ["slice/blue/member/c1", "slice/blue/member/c2"].map {
+        Write(path: $0, value: ["x": 1], counter: 1, context: VersionVector())
+      })
+    bare.handle(.introduced(1, isAppliedAgain ? [slice] : [bare.set.history[3]]))
+    bare.saysTheSame(.clusterset)
+    #expect(bare.peer.isBare == isAppliedAgain, "nobody knows yet what is in the slice")
+    if isAppliedAgain { bare.saysTheSame(.slice("blue")) }
+    #expect(!bare.peer.isBare)
+  }
+
+  /// Of two that know nothing each finds that it knows what the other does.
+  @Test func thatAScopeIsEmptyAllWhoAreThereSay() {
+    var bare = BarePeer(isRestored: true, known: 1, seeds: ["c2:7946"])
+    bare.handle(.introduced(1, Array(bare.set.history.dropFirst())))
+    for number in 1...3 {
+      let member = bare.set.byRoot(writes: [
+        Write(
+          path: "slice/blue/member/c\(number)", value: ["x": 1], counter: 1,
+          context: VersionVector())
+      ])
+      bare.handle(.introduced(1, [member]))
+    }
+    for other in bare.others { bare.isThere(other) }
+    bare.saysTheSame(.clusterset)
+    bare.saysTheSame(.slice("blue"))
+    bare.saysTheSame(.slice("blue"))
+    #expect(bare.peer.isBare)
+    bare.saysTheSame(.slice("blue"), other: 1)
     #expect(!bare.peer.isBare)
   }
 
