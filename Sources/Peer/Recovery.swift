@@ -82,12 +82,10 @@ extension Peer {
   }
 
   /// Whether a holder's word counts for a peer that lost its state: others may have lost theirs with it.
-  /// Whoever has not knows the record of its own cluster. Where all have, nothing is known of any slice
-  /// until an admin applies it again.
+  /// Whoever has not knows the record of its own cluster.
   private func mayKnowMore(_ holder: NodeID) -> Bool {
     guard let recovery, recovery.isBare, recovery.mayHaveWritten else { return true }
     return admitted[holder].map { knowsRecord(of: $0.cluster) } == true
-      || state.slices.contains { state.members(of: $0).contains(configuration.cluster) }
   }
 
   /// Whether more have to say that there is nothing in a scope.

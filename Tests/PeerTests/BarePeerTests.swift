@@ -153,22 +153,15 @@ private struct BarePeer {
   }
 
   /// Other clusters may have lost all as well, and agree with whoever knows nothing: they are heard once
-  /// the record of theirs is known, or a slice that an admin applied again.
-  @Test(arguments: [true, false])
-  func clustersThatLostTheirStateTogetherWait(isAppliedAgain: Bool) {
+  /// the record of theirs is known.
+  @Test func clustersThatLostTheirStateTogetherWait() {
     var bare = BarePeer(isRestored: true, known: 1, seeds: ["c2:7946"])
     // What admits c1 and c2, without their records.
     bare.handle(.introduced(1, [bare.set.history[0], bare.set.history[2]]))
     bare.saysTheSame(.clusterset)
     #expect(bare.peer.isBare)
-    let slice = bare.set.byRoot(
-      writes: ["slice/blue/member/c1", "slice/blue/member/c2"].map {
-        Write(path: $0, value: ["x": 1], counter: 1, context: VersionVector())
-      })
-    bare.handle(.introduced(1, isAppliedAgain ? [slice] : [bare.set.history[3]]))
+    bare.handle(.introduced(1, [bare.set.history[3]]))
     bare.saysTheSame(.clusterset)
-    #expect(bare.peer.isBare == isAppliedAgain, "nobody knows yet what is in the slice")
-    if isAppliedAgain { bare.saysTheSame(.slice("blue")) }
     #expect(!bare.peer.isBare)
   }
 
