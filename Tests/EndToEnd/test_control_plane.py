@@ -1,15 +1,17 @@
 """One or two peers on loopback: what they refuse, what they keep, what they say about it."""
 
+import contextlib
 import json
 import os
 import random
 import re
 import socket
+import sqlite3
 import subprocess
 import time
 import unittest
 
-from lab import bench_gossip, clusters
+from lab import bench_gossip, clusters, demo
 
 
 def metric(cluster, name, labels=".*"):
@@ -262,6 +264,58 @@ class TwoPeers(unittest.TestCase):
                 self.assertEqual(len(found), 1)
             self.assertEqual(a.api("/v1/conflicts"), [])
             self.assertEqual(b.api("/v1/conflicts"), [])
+
+    def test_a_backup_brings_back_what_all_have_lost(self):
+        """Peers that keep their keys alone cannot vouch for one another, and change nothing."""
+        with clusters.Lab(isolated=False) as lab:
+            a, b = self.form(lab)
+            path = lab.directory / "blue.yaml"
+            path.write_text(demo.manifest("ab"))
+            a.cli("apply", "-f", path, "--wait", "--yes")
+            backup = lab.directory / "a.backup"
+            a.cli("backup", backup)
+            for peer, other in ((a, b), (b, a)):
+                peer.kill()
+                self.forget_all_but_the_key(peer, other)
+            for peer in (a, b):
+                peer.start()
+                peer.wait_joined()
+
+            def scopes(peer):
+                return {s["scope"]: s["synced"] for s in peer.api("/v1/status")["scopes"]}
+
+            def admits_both(peer):
+                return peer.api("/v1/status")["clusters"]["admitted"] == 2
+            clusters.eventually(
+                lambda: admits_both(a) and admits_both(b), 20, "they have met")
+            for peer in (a, b):
+                self.assertEqual(scopes(peer), {"clusterset": False})
+
+            a.kill()
+            for file in (a.directory / "data").glob("*.db*"):
+                file.unlink()
+            lab.cli("restore", backup, "--data-dir", a.directory / "data")
+            a.start()
+            a.wait_joined()
+
+            def knows_all(peer):
+                slice_ = peer.api("/v1/registers?prefix=slice/blue")["registers"]
+                return slice_ and all(scopes(peer).values())
+            clusters.eventually(lambda: knows_all(a) and knows_all(b), 40, "both know all again")
+            self.assertEqual(a.api("/v1/conflicts"), [])
+            self.assertEqual(b.api("/v1/conflicts"), [])
+
+    def forget_all_but_the_key(self, peer, other):
+        """As a directory is that was filled from a Secret: what admits the peer, and whom to ask."""
+        store, = (peer.directory / "data").glob("*.db")
+        with contextlib.closing(sqlite3.connect(store)) as database, database:
+            kept = [row[0] for row in database.execute(
+                "SELECT position FROM changeset ORDER BY position LIMIT 2")]
+            database.execute("DELETE FROM changeset WHERE position > ?", (kept[-1],))
+            for key, value in (
+                    ("restored", int(time.time() * 1000).to_bytes(8, "big")),
+                    ("seeds", f"{other.address}:{other.gossip_port}".encode())):
+                database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def test_peers_of_one_cluster_are_all_vouched_for(self):
         with clusters.Lab(isolated=False) as lab:

@@ -58,6 +58,7 @@ extension PeerEngine {
       bound.value.introducedOn.remove(stream)
     case .unreachable(let node, let reason, _):
       logger.debug("no stream", metadata: ["to": "\(node)", "why": "\(reason)"])
+      introduceToUnvouched(node)
       handle(.streamProbe(node, reachable: false))
     case .addressUnreachable(let address, let reason):
       logger.info("a seed does not answer", metadata: ["seed": "\(address)", "why": "\(reason)"])
@@ -72,6 +73,21 @@ extension PeerEngine {
     guard let node = identity.node else { return false }
     return bound.value.peer.membership.state(of: node).isPresent
   }
+
+  /// A member whose cluster's record is not known here is nobody on a stream, though its datagrams are
+  /// heard: so is whoever lost its state and comes back by its key. It answers an introduction with the
+  /// record.
+  private func introduceToUnvouched(_ node: NodeID) {
+    let now = WallClock.now.instant
+    guard trust.withLock({ $0[node].map { $0.authority == nil } }) == true,
+      now >= bound.value.nextIntroduction, let address = addresses(of: node).first
+    else { return }
+    bound.value.nextIntroduction = now + Self.introductionInterval
+    transports.withLock { $0 }?.streams.contact(address, joining: true)
+  }
+
+  /// Each leaves a stranger's connection to the other side for a while, of which it takes few.
+  private static let introductionInterval: Duration = .seconds(10)
 
   /// Says who this peer is, once on each stream: the other side answers with its own introduction.
   func sendIntroduction(on stream: StreamID, to node: NodeID?) {

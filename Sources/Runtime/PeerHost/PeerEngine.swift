@@ -44,6 +44,7 @@ final class PeerEngine: Sendable {
     var wakeAt: Instant = .distantFuture
     /// Streams on which this peer has said who it is.
     var introducedOn: Set<StreamID> = []
+    var nextIntroduction = Instant.zero
     var silence = DatagramSilence()
     var nextSilenceWarning = Instant.zero
     var tickets: [UInt64: EventLoopPromise<[Peer.Verdict]>] = [:]
