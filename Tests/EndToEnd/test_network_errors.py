@@ -110,8 +110,11 @@ class Newcomer(unittest.TestCase):
                 seeds = ["--seed", f"{peers[0].address}:{peers[0].gossip_port}"]
 
             def everybody(states):
+                """Each knows all three: one that has not heard of the newcomer finds nothing amiss."""
+                known = [peer.api("/v1/members") for peer in peers]
                 return all(
-                    {m["state"] for m in peer.api("/v1/members")} <= states for peer in peers)
+                    len(members) == 3 and {m["state"] for m in members} <= states
+                    for members in known)
             clusters.eventually(
                 lambda: everybody({"alive", "degraded"}), 20, "they know one another")
             clusters.eventually(
