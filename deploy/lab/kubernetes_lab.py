@@ -30,7 +30,7 @@ COREFILE = """.:53 {
 
 
 class Proxy:
-    """Stands between a peer and its API server, counts connections, and can be away."""
+    """Stands between a client and its API server, counts connections, and can be away."""
 
     def __init__(self, host, port):
         self.target = (host, port)
@@ -95,10 +95,8 @@ class KubernetesCluster(clusters.Cluster):
         self.name = name
         self.address, self.gossip_port = f"127.20.{os.getpid() % 250}.{index + 1}", 7946
         self.config = of.config if of else Kubeconfig(kubeconfig)
-        self.proxy = of.proxy if of else (
-            Proxy(self.config.host, self.config.port) if lab.proxied else None)
-        self.kubeconfig = self.config.through(
-            self.directory / "kubeconfig", self.proxy.port if self.proxy else self.config.port)
+        self.proxies = []
+        self.kubeconfig = self.way("kubeconfig")
         # Peers need no rights here; a user of its own makes a peer's packets known (`KubernetesLab.cut`).
         self.user = 20_000 + index
         self.kube = API(self.config)
@@ -106,6 +104,14 @@ class KubernetesCluster(clusters.Cluster):
         # Where the cluster's Pods would ask.
         self.resolver = (self.address, self.dns_port)
         self.metrics_port = 7480
+
+    def way(self, name):
+        """A kubeconfig for one client, whose connections are counted alone where servers go away."""
+        port = self.config.port
+        if self.lab.proxied:
+            self.proxies.append(Proxy(self.config.host, port))
+            port = self.proxies[-1].port
+        return self.config.through(self.directory / name, port)
 
     def configuration(self):
         out = super().configuration()
@@ -171,7 +177,7 @@ class KubernetesCluster(clusters.Cluster):
         text = text.replace(f"forward . {service}", f"forward . {self.address}:{self.dns_port}")
         text = text.replace(":53 ", ":5300 ")
         text = text.replace(
-            "pods insecure", f"kubeconfig {self.kubeconfig}\n        pods insecure")
+            "pods insecure", f"kubeconfig {self.way('coredns.kubeconfig')}\n        pods insecure")
         text = re.sub(r"^(\S.*\{)$", rf"\1\n    bind {self.address}", text, flags=re.MULTILINE)
         path = self.directory / "Corefile"
         path.write_text(text)

@@ -42,13 +42,7 @@ extension PeerEngine {
   func receive(_ event: StreamEvent) {
     switch event {
     case .opened(let stream, let identity, let direction, _):
-      // Whoever calls says who it is: the other side may not know it yet, and for sure not all of it
-      // while this one has learned nothing.
-      if direction == .outbound,
-        identity == .unadmitted || !heardOf(identity) || bound.value.peer.isBare
-      {
-        sendIntroduction(on: stream, to: identity.node)
-      }
+      if direction == .outbound { introduceSelf(on: stream, to: identity) }
       if let node = identity.node { receiveOnStream([], from: node) }
     case .identified(_, let identity):
       if let node = identity.node { receiveOnStream([], from: node) }
@@ -67,35 +61,6 @@ extension PeerEngine {
     case .refused(let refusal, _):
       metrics.refusedStream(refusal)
     }
-  }
-
-  private func heardOf(_ identity: StreamIdentity) -> Bool {
-    guard let node = identity.node else { return false }
-    return bound.value.peer.membership.state(of: node).isPresent
-  }
-
-  /// A member whose cluster's record is not known here is nobody on a stream, though its datagrams are
-  /// heard: so is whoever lost its state and comes back by its key. It answers an introduction with the
-  /// record.
-  private func introduceToUnvouched(_ node: NodeID) {
-    let now = WallClock.now.instant
-    guard trust.withLock({ $0[node].map { $0.authority == nil } }) == true,
-      now >= bound.value.nextIntroduction, let address = addresses(of: node).first
-    else { return }
-    bound.value.nextIntroduction = now + Self.introductionInterval
-    transports.withLock { $0 }?.streams.contact(address, joining: true)
-  }
-
-  /// Each leaves a stranger's connection to the other side for a while, of which it takes few.
-  private static let introductionInterval: Duration = .seconds(10)
-
-  /// Says who this peer is, once on each stream: the other side answers with its own introduction.
-  func sendIntroduction(on stream: StreamID, to node: NodeID?) {
-    let proof = bound.value.peer.introduction(to: node)
-    guard !proof.isEmpty, bound.value.introducedOn.insert(stream).inserted else { return }
-    let bytes = EnvelopeCodec.encode([.introduce(proof)])
-    metrics.sent(frameBytes: bytes.count)
-    transports.withLock { $0 }?.streams.send(bytes, on: stream)
   }
 
   private func receive(frame: [UInt8], on stream: StreamID, from identity: StreamIdentity) {
@@ -161,7 +126,7 @@ extension PeerEngine {
     transports.withLock { $0 }?.streams.send(bytes, to: node, addresses: addresses(of: node))
   }
 
-  private func addresses(of node: NodeID) -> [String] {
+  func addresses(of node: NodeID) -> [String] {
     if let member = bound.value.peer.membership.member(node), !member.addresses.isEmpty {
       return member.addresses
     }

@@ -106,6 +106,7 @@ final class PeerEngine: Sendable {
   var nodeID: NodeID { identity.key.nodeID }
 
   /// Begins to take part, once the transports are there.
+  ///
   /// - Parameter record: what this peer says of itself in its cluster's record. In the same turn of the
   ///   loop, as whoever introduces itself to a seed without it is not vouched for.
   func start(_ transports: Transports, record: ClusterInfo) {
