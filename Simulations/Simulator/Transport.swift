@@ -180,14 +180,15 @@ extension Simulation {
     handle(.received(from: machines[from].id, messages), at: machine.index)
   }
 
+  /// A store writes in the order in which it was asked to, also where word of the first is late: that of
+  /// a machine that stood still.
   private func stored(_ number: UInt64, at machine: Machine) {
-    guard let place = machine.disk.unsynced.firstIndex(where: { $0.number == number }) else {
-      return
-    }
-    let write = machine.disk.unsynced.remove(at: place)
-    machine.disk.apply(write.changesets, write.forgotten)
-    if !write.changesets.isEmpty {
-      handle(.stored(write.changesets.map(\.id)), at: machine.index)
+    while let write = machine.disk.unsynced.first, write.number <= number {
+      machine.disk.unsynced.removeFirst()
+      machine.disk.apply(write.changesets, write.forgotten)
+      if !write.changesets.isEmpty {
+        handle(.stored(write.changesets.map(\.id)), at: machine.index)
+      }
     }
   }
 
